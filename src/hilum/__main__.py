@@ -1,0 +1,5 @@
+"""``python -m hilum`` is the command line."""
+
+from hilum.cli import main
+
+main()

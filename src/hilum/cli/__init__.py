@@ -1,0 +1,76 @@
+"""The command line: one file a verb, no logic of its own.
+
+Exit codes: 0 done, 1 failed, 2 wrong usage, 3 done but some inputs were rejected.
+"""
+
+from __future__ import annotations
+
+import sys
+from importlib import import_module
+
+import typer
+
+from hilum.errors import HilumError, UsageError
+
+# verb -> module:function. A verb's module imports nothing heavy at its top, so that `hilum --help` answers at once.
+COMMANDS = {
+}
+GROUPS: dict[str, str] = {
+}
+
+EXIT_FAILED, EXIT_USAGE, EXIT_SOME_REJECTED = 1, 2, 3
+
+
+def build_app() -> typer.Typer:
+    """The whole command line as a typer application."""
+    app = typer.Typer(
+        name="hilum",
+        help="Label-free chest X-ray AI. A research tool, not a medical device.",
+        no_args_is_help=True,
+        add_completion=False,
+        pretty_exceptions_enable=False,
+        rich_markup_mode="rich",
+        context_settings={"help_option_names": ["-h", "--help"]},
+    )
+    app.callback()(_version)
+    for verb, place in COMMANDS.items():
+        module, function = place.split(":")
+        app.command(verb)(getattr(import_module(module), function))
+    for noun, place in GROUPS.items():
+        module, group = place.split(":")
+        app.add_typer(getattr(import_module(module), group), name=noun)
+    return app
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run the command line; errors a user can cause are printed as one message, never as a traceback."""
+    try:
+        code = build_app()(args=arguments, standalone_mode=True)
+    except UsageError as error:
+        _complain(error)
+        code = EXIT_USAGE
+    except HilumError as error:
+        _complain(error)
+        code = EXIT_FAILED
+    except KeyboardInterrupt:
+        sys.stderr.write("stopped. What was finished is kept; run the same command again to go on.\n")
+        code = 130
+    sys.exit(code or 0)
+
+
+def _complain(error: HilumError) -> None:
+    sys.stderr.write(f"error: {error}\n")
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        from hilum import __version__
+
+        typer.echo(f"hilum {__version__}")
+        raise typer.Exit
+
+
+def _version(
+    version: bool = typer.Option(False, "--version", callback=_show_version, is_eager=True, help="Print the version."),
+) -> None:
+    """Label-free chest X-ray AI. A research tool, not a medical device."""
