@@ -13,6 +13,7 @@ ROOT = Path(__file__).parents[1] / "src" / "hilum"
 FLOORS = {
     "errors": 1,
     "findings": 1,
+    "tables": 1.5,
     "imaging": 2,
     "archive": 2,
     "reports": 3,
