@@ -1,0 +1,37 @@
+"""Understanding reports: sections, the words that stand for a report, and what they say of each finding."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+_PUBLIC = {
+    "DEFAULT_POLICY": "hilum.reports.policy",
+    "POLICIES": "hilum.reports.policy",
+    "Section": "hilum.reports.sectioning",
+    "cut": "hilum.reports.sectioning",
+    "mimic_conclusion": "hilum.reports.compatible",
+    "report_text": "hilum.reports.policy",
+    "sections": "hilum.reports.sectioning",
+}
+
+__all__ = [*_PUBLIC]
+
+if TYPE_CHECKING:
+    from hilum.reports.compatible import mimic_conclusion as mimic_conclusion
+    from hilum.reports.policy import DEFAULT_POLICY as DEFAULT_POLICY
+    from hilum.reports.policy import POLICIES as POLICIES
+    from hilum.reports.policy import report_text as report_text
+    from hilum.reports.sectioning import Section as Section
+    from hilum.reports.sectioning import cut as cut
+    from hilum.reports.sectioning import sections as sections
+
+
+def __getattr__(name: str) -> Any:
+    if name in _PUBLIC:
+        return getattr(import_module(_PUBLIC[name]), name)
+    raise AttributeError(f"module 'hilum.reports' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *_PUBLIC])
