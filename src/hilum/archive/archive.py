@@ -139,14 +139,14 @@ class Archive:
         Raises:
             ArchiveError: another process or thread is writing.
         """
-        try:
-            lock = write_lock(self.path)
-            with lock:
-                for table in self._tables.values():
-                    table.refresh()  # ids must be compared with what is there now, not with what this handle saw first
-                yield
-        except PermissionError as error:
-            raise explain_failed_write(self.path, error) from error
+        with contextlib.ExitStack() as held:
+            try:
+                held.enter_context(write_lock(self.path))
+            except OSError as error:
+                raise explain_failed_write(self.path / LOCK_NAME, error) from error
+            for table in self._tables.values():
+                table.refresh()  # ids must be compared with what is there now, not with what this handle saw first
+            yield
 
     def refresh(self) -> None:
         """See what others have written since this handle was opened."""
@@ -338,7 +338,8 @@ class Archive:
             names = fitted[key].to_pylist()
             new = [i for i in _first_of_each(names) if names[i] not in ids]
             table.append(fitted if len(new) == len(names) else fitted.take(pa.array(new, pa.int64())))
-            self._ids[name] = (table.version, ids | {names[i] for i in new})
+            ids.update(names[i] for i in new)
+            self._ids[name] = (table.version, ids)
         return len(new)
 
     def _rows(self, addresses: np.ndarray) -> np.ndarray:

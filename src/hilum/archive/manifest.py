@@ -81,8 +81,8 @@ def load_manifest(directory: Path) -> Manifest:
         raise _damaged(place, "expected a JSON object with a whole number 'format_version'")
     if values["format_version"] > FORMAT_VERSION:
         raise ArchiveError(
-            f"{directory} was written by a newer hilum: archive format {values['format_version']}, this one reads up to "
-            f"{FORMAT_VERSION}. Upgrade with: pip install --upgrade hilum"
+            f"{directory} was written by a newer hilum: archive format {values['format_version']}, this one reads "
+            f"up to {FORMAT_VERSION}. Upgrade with: pip install --upgrade hilum"
         )
     known = {f.name: values[f.name] for f in fields(Manifest) if f.name in values}
     manifest = Manifest(**known)

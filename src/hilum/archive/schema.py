@@ -157,7 +157,7 @@ def _fit_images(rows: pa.Table) -> pa.Table:
         row = pc.index(wrong, True).as_py()
         raise ArchiveError(
             f"images, row {row} ({rows['image_id'][row]}): {lengths[row]} bytes of pixels for "
-            f"{rows['height'][row]} x {rows['width'][row]}; expected height * width bytes of raw 8-bit gray, at least 1."
+            f"{rows['height'][row]} x {rows['width'][row]}; expected height * width bytes of raw 8-bit gray."
         )
     sha1 = rows["pixels_sha1"]
     if sha1.null_count:

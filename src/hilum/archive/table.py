@@ -155,7 +155,7 @@ class Table:
             return
         with self.told():
             dataset.optimize.compact_files(target_rows_per_fragment=rows_per_file, num_threads=1)
-            # delete_unverified also clears what a killed writer left behind: the write lock says nobody else writes now.
+            # delete_unverified clears what killed writers left: the write lock says that nobody else writes now.
             dataset.cleanup_old_versions(older_than=keep, delete_unverified=True)
             self._move_to(lance.dataset(self.path))
 
