@@ -16,6 +16,7 @@ from hilum.errors import HilumError, UsageError
 COMMANDS = {
 }
 GROUPS: dict[str, str] = {
+    "labels": "hilum.cli.labels:app",
 }
 
 EXIT_FAILED, EXIT_USAGE, EXIT_SOME_REJECTED = 1, 2, 3

@@ -6,6 +6,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 _PUBLIC = {
+    "Agreement": "hilum.reports.agreement",
+    "compare_labels": "hilum.reports.agreement",
     "DEFAULT_POLICY": "hilum.reports.policy",
     "POLICIES": "hilum.reports.policy",
     "Section": "hilum.reports.sectioning",
@@ -18,6 +20,8 @@ _PUBLIC = {
 __all__ = [*_PUBLIC]
 
 if TYPE_CHECKING:
+    from hilum.reports.agreement import Agreement as Agreement
+    from hilum.reports.agreement import compare_labels as compare_labels
     from hilum.reports.compatible import mimic_conclusion as mimic_conclusion
     from hilum.reports.policy import DEFAULT_POLICY as DEFAULT_POLICY
     from hilum.reports.policy import POLICIES as POLICIES
