@@ -28,7 +28,9 @@ from hilum.archive.table import Table, explain_failed_write
 from hilum.errors import ArchiveError
 
 ROWS_PER_FILE = 8192  # about 1 GB of 384-pixel images
-KEEP_OLD = timedelta(days=1)  # long enough for a reader that holds an old version
+SMALL_ROWS_PER_FILE = 1_000_000
+MANY_FILES = 1024  # of images; joining them writes the pixels anew, which takes their size on disk twice for a while
+KEEP_OLD = timedelta(days=7)  # long enough for a training run that holds an old version
 
 
 @dataclass(frozen=True)
@@ -254,22 +256,27 @@ class Archive:
         """
         with self.writing():
             table = self._tables["images"]
-            there = pc.is_in(table.read(["patient_id"])["patient_id"], value_set=pa.array(list(splits), pa.string()))
-            changed = int(pc.sum(there).as_py() or 0)
+            patients = table.read(["patient_id"])["patient_id"]
+            changed = int(pc.sum(pc.is_in(patients, value_set=pa.array(list(splits), pa.string()))).as_py() or 0)
             if changed:
-                rows = {"patient_id": list(splits.keys()), "split": list(splits.values())}
-                table.update_column(
-                    pa.table(rows, pa.schema([("patient_id", pa.string()), ("split", pa.string())])), "patient_id"
-                )
+                names = {"patient_id": list(splits.keys()), "split": list(splits.values())}
+                table.update_column(pa.table({k: pa.array(v, pa.string()) for k, v in names.items()}), "patient_id")
         return changed
 
     def compact(self) -> None:
-        """Join the small files of many appends. Call it after a large ingest; readers are not disturbed."""
+        """Join the small files of many appends. Call it after a large ingest; readers are not disturbed.
+
+        Pixels are read at full speed from any number of files, so images are joined only where there are so many
+        that opening gets slow; their old files go when versions are older than `KEEP_OLD`.
+        """
         with self.writing():
             for name, table in self._tables.items():
-                table.compact(ROWS_PER_FILE if name == "images" else 1_000_000, KEEP_OLD)
+                if name != "images":
+                    table.compact(SMALL_ROWS_PER_FILE, KEEP_OLD)
+                elif table.files > MANY_FILES:
+                    table.compact(ROWS_PER_FILE, KEEP_OLD)
             for key in self.embedding_keys():
-                self._embedding_table(key).compact(1_000_000, KEEP_OLD)
+                self._embedding_table(key).compact(SMALL_ROWS_PER_FILE, KEEP_OLD)
 
     # Reading
 

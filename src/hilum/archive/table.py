@@ -10,6 +10,7 @@ from typing import Any
 
 import lance
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from hilum.archive.schema import STORAGE_VERSION, explain_bad_filter
 from hilum.errors import ArchiveError
@@ -69,6 +70,12 @@ class Table:
         if self._dataset is None:
             self._pinned = 0
         return self._dataset
+
+    @property
+    def files(self) -> int:
+        """How many data files the rows lie in."""
+        dataset = self.dataset()
+        return len(dataset.get_fragments()) if dataset is not None else 0
 
     def refresh(self) -> None:
         """Read the newest version from now on."""
@@ -140,8 +147,17 @@ class Table:
         dataset = self.dataset()
         if dataset is None or not len(rows):
             return
+        keys = self.read([key])[key].combine_chunks()
+        updates, first = [], 0
         with self.told():
-            updates = [fragment.update_columns(rows, left_on=key, right_on=key) for fragment in dataset.get_fragments()]
+            for fragment in dataset.get_fragments():
+                last = first + fragment.count_rows()
+                mine = rows.filter(pc.is_in(rows[key], value_set=keys[first:last]))
+                if len(mine):
+                    updates.append(fragment.update_columns(mine, left_on=key, right_on=key))
+                first = last
+            if not updates:
+                return
             change = lance.LanceOperation.Update(
                 updated_fragments=[fragment for fragment, _ in updates],
                 fields_modified=sorted({field for _, modified in updates for field in modified}),
@@ -154,7 +170,7 @@ class Table:
         if dataset is None:
             return
         with self.told():
-            dataset.optimize.compact_files(target_rows_per_fragment=rows_per_file, num_threads=1)
+            dataset.optimize.compact_files(target_rows_per_fragment=rows_per_file, batch_size=256)
             # delete_unverified clears what killed writers left: the write lock says that nobody else writes now.
             dataset.cleanup_old_versions(older_than=keep, delete_unverified=True)
             self._move_to(lance.dataset(self.path))
