@@ -1,0 +1,149 @@
+"""A frontal chest radiograph, drawn from anatomy, pose and signs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from hilum.sources.phantom.anatomy import Anatomy, Pose
+from hilum.sources.phantom.bones import draw_bones
+from hilum.sources.phantom.canvas import Box, Plane, clouds, ramp
+from hilum.sources.phantom.devices import draw_device
+from hilum.sources.phantom.film import expose
+from hilum.sources.phantom.opacities import (
+    draw_atelectasis,
+    draw_consolidation,
+    draw_edema,
+    draw_lesion,
+    draw_opacity,
+    draw_pneumonia,
+)
+from hilum.sources.phantom.pleura import draw_effusion, draw_pneumothorax, draw_thickening
+from hilum.sources.phantom.scene import SIDES, Scene
+from hilum.sources.phantom.signs import SIDE_SIGN, Sign
+from hilum.sources.phantom.vessels import draw_vessels
+
+# In drawing order: what lies behind first. Hearts, mediastina and raised domes are already in the outline.
+DRAWERS: dict[str, Callable[[Scene, Sign], list[Box]]] = {
+    "Edema": draw_edema,
+    "Lung Opacity": draw_opacity,
+    "Consolidation": draw_consolidation,
+    "Pneumonia": draw_pneumonia,
+    "Lung Lesion": draw_lesion,
+    "Atelectasis": draw_atelectasis,
+    "Pleural Other": draw_thickening,
+    "Pneumothorax": draw_pneumothorax,
+    "Pleural Effusion": draw_effusion,
+}
+
+Boxes = list[tuple[Sign, Box]]
+
+
+def draw_frontal(anatomy: Anatomy, pose: Pose, signs: tuple[Sign, ...] = (), side_px: int = 512) -> tuple[Plane, Boxes]:
+    """Draw one frontal radiograph.
+
+    Args:
+        anatomy: the patient.
+        pose: view (pa, ap, ap_supine) and positioning.
+        signs: what is to be seen.
+        side_px: the longer side.
+
+    Returns:
+        (H, W) float32 film in [0, 1], white is dense; and the box of each sign in pixels.
+
+    Example:
+        >>> film, boxes = draw_frontal(Anatomy.random(1), Pose(), (Sign("Cardiomegaly"),), side_px=128)
+        >>> film.shape, boxes[0][0].finding
+        ((128, 115), 'Cardiomegaly')
+    """
+    scene = Scene(anatomy, pose, signs, side_px)
+    canvas = scene.canvas
+    boxes: Boxes = [(sign, box) for sign in signs for box in _outline_boxes(scene, sign)]
+    _soft_tissue(scene)
+    for finding, draw in DRAWERS.items():
+        for sign in signs:
+            if sign.finding == finding:
+                boxes += [(sign, box) for box in draw(scene, sign)]
+    draw_vessels(scene)
+    boxes += draw_bones(scene)
+    _breast(scene)
+    metal = canvas.ink()
+    devices = [sign for sign in signs if sign.finding == "Support Devices"]
+    for sign in devices:
+        boxes += [(sign, box) for box in draw_device(scene, sign, metal)]
+    if devices:
+        shine = metal.plane(0.6)
+        canvas.density += shine * np.maximum(np.float32(1.02) - canvas.density, 0) * np.float32(0.85)
+    return expose(canvas, pose), boxes
+
+
+def _soft_tissue(scene: Scene) -> None:
+    """Skin to lungs: body, neck and shoulders, mediastinum, abdomen, air of trachea and stomach."""
+    canvas, y, x, away = scene.canvas, scene.canvas.y, scene.canvas.x, scene.away
+    a = scene.anatomy
+    wall = scene.wall
+    shoulder = np.float32(0.30) + np.float32(2.2) * ramp((y + np.float32(0.12)) / np.float32(0.42))
+    flank = np.float32(1.02) * wall + np.float32(0.10 + 0.10 * a.fat) + np.float32(0.9) * ramp((np.float32(0.5) - y) / np.float32(0.75))
+    skin = np.minimum(np.maximum(shoulder, np.float32(0.33)), flank)
+    inside = ramp((skin - away) / np.float32(0.10))
+    depth = np.float32(0.40 + 0.07 * a.fat) + np.float32(0.10) * ramp((skin - away) / np.float32(0.5))
+    density = depth * inside
+    center = np.float32(0.26) * np.exp(-((away / np.float32(0.30)) ** 4))
+    density += center * inside
+    below = np.zeros_like(density)
+    for side in SIDES:
+        belly = ramp((y - scene.dome[side]) / np.float32(0.025)) * scene.half[side]
+        below += belly * ramp((wall + np.float32(0.04) - away) / np.float32(0.12))
+    density += np.float32(0.20) * below
+    heart = np.zeros_like(density)
+    for side in SIDES:
+        core = ramp((scene.inner[side] - away) / np.float32(0.16)) * scene.half[side]
+        heart += core * ramp((y - np.float32(0.85)) / np.float32(0.5))
+    density += np.float32(0.10) * heart * (1 - below)
+    air = np.float32(0.27) + np.float32(0.07) * ramp((np.float32(0.7) - np.abs(away - np.float32(0.62))) / np.float32(0.7))
+    density -= scene.lungs * (air + np.float32(0.10) * ramp((away - scene.inner["left"]) / np.float32(0.1)))
+    density = np.maximum(density, np.float32(0.0))
+    _trachea(scene, density)
+    if scene.pose.view != "ap_supine":
+        dome = scene.outline.dome("left")
+        bubble = ((x - np.float32(0.44)) / np.float32(0.20)) ** 2 + ((y - np.float32(dome + 0.13)) / np.float32(0.085)) ** 2
+        density -= np.float32(0.22) * ramp((1 - bubble) / np.float32(0.5)) * below
+    canvas.density += density
+    canvas.density += clouds(scene.rng(21), canvas.height, canvas.width, max(8, canvas.height // 8)) * np.float32(0.012)
+
+
+def _trachea(scene: Scene, density: Plane) -> None:
+    x, y = scene.canvas.x, scene.canvas.y
+    middle = scene.outline.turn * 0.7 - 0.02 * ramp((y - np.float32(0.3)) / np.float32(0.3))
+    tube = ramp((np.float32(0.062) - np.abs(x - middle)) / np.float32(0.03)) * ramp((np.float32(0.72) - y) / np.float32(0.1))
+    density -= np.float32(0.13) * tube
+    for side, slope in (("right", 1.25), ("left", 0.8)):
+        along = (x - middle) * np.float32(SIDE_SIGN[side])
+        bronchus = ramp((np.float32(0.042) - np.abs(y - np.float32(0.70) - along * np.float32(slope))) / np.float32(0.035))
+        density -= np.float32(0.085) * bronchus * ramp(along / np.float32(0.05)) * ramp((np.float32(0.24) - along) / np.float32(0.1))
+
+
+def _breast(scene: Scene) -> None:
+    if scene.anatomy.breast <= 0:
+        return
+    canvas = scene.canvas
+    size = np.float32(0.36 + 0.12 * scene.anatomy.breast)
+    for side in SIDES:
+        cx, cy = SIDE_SIGN[side] * 0.60, 1.38 + 0.10 * scene.anatomy.breast
+        r = np.sqrt(((canvas.x - np.float32(cx)) / size) ** 2 + ((canvas.y - np.float32(cy)) / (size * np.float32(1.0))) ** 2)
+        fold = ramp((1 - r) * np.float32(4)) * ramp((canvas.y - np.float32(cy - 0.35)) / np.float32(0.6))
+        canvas.density += fold * np.float32(0.07 * scene.anatomy.breast)
+
+
+def _outline_boxes(scene: Scene, sign: Sign) -> list[Box]:
+    """Boxes of the signs that are a changed outline."""
+    outline, at = scene.outline, np.linspace(0.2, 1.7, 40)
+    right, left = outline.mediastinum("right", at), outline.mediastinum("left", at)
+    if sign.finding == "Cardiomegaly":
+        low = at > 0.95
+        return [scene.canvas.box(-float(right[low].max()), 0.9, float(left[low].max()), 1.85)]
+    if sign.finding == "Enlarged Cardiomediastinum":
+        high = at < 0.85
+        return [scene.canvas.box(-float(right[high].max()), 0.15, float(left[high].max()), 0.9)]
+    return []
