@@ -14,6 +14,7 @@ from hilum.errors import HilumError, UsageError
 
 # verb -> module:function. A verb's module imports nothing heavy at its top, so that `hilum --help` answers at once.
 COMMANDS = {
+    "phantom": "hilum.cli.phantom:phantom",
 }
 GROUPS: dict[str, str] = {
     "labels": "hilum.cli.labels:app",
