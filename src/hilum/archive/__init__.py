@@ -3,7 +3,24 @@
 from __future__ import annotations
 
 from hilum.archive.archive import Archive, Embeddings
+from hilum.archive.checks import Problem, check, looks_inverted
 from hilum.archive.manifest import Manifest
 from hilum.archive.schema import SECTIONS, SPLITS, VIEWS
+from hilum.archive.splits import assign_splits, hashed_split, patients_in_two_splits
+from hilum.archive.summary import summarize
 
-__all__ = ["SECTIONS", "SPLITS", "VIEWS", "Archive", "Embeddings", "Manifest"]
+__all__ = [
+    "SECTIONS",
+    "SPLITS",
+    "VIEWS",
+    "Archive",
+    "Embeddings",
+    "Manifest",
+    "Problem",
+    "assign_splits",
+    "check",
+    "hashed_split",
+    "looks_inverted",
+    "patients_in_two_splits",
+    "summarize",
+]

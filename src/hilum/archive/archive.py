@@ -335,6 +335,15 @@ class Archive:
         found = (self.path / "embeddings").glob("*.lance")
         return sorted(place.stem for place in found if Table(place, pa.schema([])).exists)
 
+    def embedding_shapes(self) -> dict[str, tuple[int, int]]:
+        """How many vectors of how many numbers each model's fingerprint has; reads no vectors."""
+        tables = {key: self._embedding_table(key) for key in self.embedding_keys()}
+        return {key: (len(table), table.schema.field("vector").type.list_size) for key, table in tables.items()}
+
+    def size_bytes(self) -> int:
+        """Bytes on disk, old versions included."""
+        return sum(place.stat().st_size for place in self.path.rglob("*") if place.is_file())
+
     def _add_new(self, name: str, key: str, rows: pa.Table) -> int:
         fitted = fit(name, rows)
         with self.writing():

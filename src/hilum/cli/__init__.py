@@ -14,6 +14,8 @@ from hilum.errors import HilumError, UsageError
 
 # verb -> module:function. A verb's module imports nothing heavy at its top, so that `hilum --help` answers at once.
 COMMANDS = {
+    "info": "hilum.cli.info:info",
+    "check": "hilum.cli.check:check",
     "phantom": "hilum.cli.phantom:phantom",
 }
 GROUPS: dict[str, str] = {

@@ -1,0 +1,76 @@
+"""`hilum info`: what an archive holds."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+
+def info(
+    archive: Annotated[Path, typer.Argument(help="The archive's directory.", show_default=False)],
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")] = False,
+) -> None:
+    """Show what an archive holds: counts by view, sex, age, split and source, reports, labels, embeddings, rejects.
+
+    Example: hilum info my-archive
+    """
+    from hilum.archive import Archive, summarize
+
+    summary = summarize(Archive.open(archive))
+    if as_json:
+        typer.echo(json.dumps(summary, indent=2, ensure_ascii=False))
+        return
+    from rich.console import Console
+
+    console = Console()
+    head = (
+        f"{summary['images']:,} images, {summary['studies']:,} studies, {summary['patients']:,} patients, "
+        f"{summary['size_bytes'] / 1e6:,.1f} MB on disk"
+    )
+    console.print(f"{summary['path']}\n{head}", highlight=False, markup=False, soft_wrap=True)
+    for table in _tables(summary):
+        console.print(table)
+
+
+def _tables(summary: dict[str, Any]) -> list[Table]:
+    shown = [_grid("archive", ("setting", "value"), [(k, _short(v)) for k, v in summary["manifest"].items()])]
+    for name, counts in summary["by"].items():
+        shown.append(_grid(f"images by {name}", (name, "images"), [(k, f"{n:,}") for k, n in counts.items()]))
+    shown.append(_grid("studies with", ("text", "studies"), [(k, f"{n:,}") for k, n in summary["reports"].items()]))
+    if summary["labels"]:
+        values = ("positive", "negative", "uncertain", "not_mentioned")
+        rows = [(r["said_by"], r["finding"], *(f"{r.get(v, 0):,}" for v in values)) for r in summary["labels"]]
+        shown.append(_grid("labels", ("said by", "finding", *(v.replace("_", " ") for v in values)), rows, text=2))
+    if summary["embeddings"]:
+        rows = [(e["fingerprint"], f"{e['n']:,}", f"{e['dimension']:,}") for e in summary["embeddings"]]
+        shown.append(_grid("embeddings", ("model fingerprint", "images", "dimension"), rows))
+    if summary["rejects"]:
+        shown.append(
+            _grid("rejected files", ("reason", "files"), [(k, f"{n:,}") for k, n in summary["rejects"].items()])
+        )
+    return shown
+
+
+def _grid(title: str, columns: tuple[str, ...], rows: list[tuple[str, ...]], text: int = 1) -> Table:
+    from rich import box
+    from rich.markup import escape
+    from rich.table import Table
+
+    table = Table(title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, pad_edge=False)
+    for place, column in enumerate(columns):
+        table.add_column(column, justify="left" if place < text or title == "archive" else "right", overflow="fold")
+    for row in rows:
+        table.add_row(*(escape(cell) for cell in row))
+    return table
+
+
+def _short(value: Any) -> str:
+    if isinstance(value, dict):
+        return ", ".join(value) or "none"
+    return str(value)
