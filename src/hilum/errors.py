@@ -15,7 +15,15 @@ class UsageError(HilumError):
 
 
 class ImageError(HilumError):
-    """A file cannot be turned into honest pixels."""
+    """A file cannot be turned into honest pixels.
+
+    Attributes:
+        reason: short code for tables and counts, such as "truncated", "no_pixels", "multi_frame" or "timeout".
+    """
+
+    def __init__(self, message: str, reason: str = "unreadable") -> None:
+        super().__init__(message)
+        self.reason = reason
 
 
 class ArchiveError(HilumError):
