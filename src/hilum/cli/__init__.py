@@ -14,11 +14,16 @@ from hilum.errors import HilumError, UsageError
 
 # verb -> module:function. A verb's module imports nothing heavy at its top, so that `hilum --help` answers at once.
 COMMANDS = {
+    "pretrain": "hilum.cli.pretrain:pretrain",
+    "zeroshot": "hilum.cli.zeroshot:zeroshot",
+    "embed": "hilum.cli.embed:embed",
+    "import": "hilum.cli.import_:import_",
     "info": "hilum.cli.info:info",
     "check": "hilum.cli.check:check",
     "phantom": "hilum.cli.phantom:phantom",
 }
 GROUPS: dict[str, str] = {
+    "recipe": "hilum.cli.recipe:app",
     "labels": "hilum.cli.labels:app",
 }
 

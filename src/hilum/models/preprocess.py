@@ -1,0 +1,128 @@
+"""From 8-bit gray pixels to what an image tower sees: one value, saved with the model and part of its fingerprint."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Literal
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from PIL import Image
+from pydantic import BaseModel, ConfigDict, Field
+
+from hilum.errors import ModelError
+
+# Grayscale constants of the CheXzero release, on the 0-255 scale (Tiu et al. 2022, Methods).
+CHEXZERO_MEAN, CHEXZERO_STD = 101.48761, 83.43944
+
+_RESAMPLE = {
+    "lanczos": Image.Resampling.LANCZOS,
+    "bicubic": Image.Resampling.BICUBIC,
+    "bilinear": Image.Resampling.BILINEAR,
+}
+
+
+class Preprocess(BaseModel):
+    """How stored pixels become a tower's input, in two steps.
+
+    First each image becomes a square of bytes (`squares`): exact, on the CPU, and small enough to keep.
+    Then a batch of squares becomes normalized floats (`tensor`): on whatever device the model is.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    canvas_px: int = Field(320, gt=0, description="side of the square of bytes")
+    fit: Literal["pad", "squash"] = Field("pad", description="pad: longer side to canvas_px, centered on black; squash: both")
+    canvas_resample: Literal["lanczos", "bicubic", "bilinear"] = "lanczos"
+    side_px: int = Field(224, gt=0, description="side of the tower's input")
+    resample: Literal["bicubic", "bilinear"] = "bicubic"
+    antialias: bool = Field(False, description="antialias when the normalized square is resized to side_px")
+    mean: tuple[float, float, float] = (CHEXZERO_MEAN,) * 3
+    std: tuple[float, float, float] = (CHEXZERO_STD,) * 3
+
+    def squares(self, pixels: Sequence[np.ndarray] | np.ndarray) -> np.ndarray:
+        """Gray images as squares of bytes.
+
+        Args:
+            pixels: N images, each (H, W) uint8; sizes may differ.
+
+        Returns:
+            (N, canvas_px, canvas_px) uint8.
+
+        Raises:
+            ModelError: an image is not two-dimensional uint8, or has no pixels.
+        """
+        checked = _check(pixels)
+        square = np.zeros((len(checked), self.canvas_px, self.canvas_px), np.uint8)
+
+        def fill(index: int) -> None:
+            self._square(checked[index], square[index])
+
+        if len(checked) < 8:
+            for index in range(len(checked)):
+                fill(index)
+        else:  # Pillow lets go of the interpreter lock while it resizes.
+            list(_threads().map(fill, range(len(checked)), chunksize=8))
+        return square
+
+    def tensor(self, squares: np.ndarray | torch.Tensor) -> torch.Tensor:
+        """Squares of bytes as the tower's input.
+
+        Args:
+            squares: (N, canvas_px, canvas_px) uint8, on any device.
+
+        Returns:
+            (N, 3, side_px, side_px) float32 on the same device. Normalization comes before the resize, as in CheXzero.
+        """
+        bytes_ = torch.as_tensor(squares)
+        gray = bytes_.unsqueeze(1).to(torch.float32)  # (N, 1, canvas, canvas)
+        one_gray = len(set(self.mean)) == 1 and len(set(self.std)) == 1
+        mean, std = (gray.new_tensor(v[:1] if one_gray else v).view(1, -1, 1, 1) for v in (self.mean, self.std))
+        images = (gray - mean) / std
+        if images.shape[-1] != self.side_px:
+            size = (self.side_px, self.side_px)
+            images = F.interpolate(images, size, mode=self.resample, align_corners=False, antialias=self.antialias)
+        return images.expand(-1, 3, -1, -1)
+
+    def __call__(self, pixels: Sequence[np.ndarray] | np.ndarray) -> torch.Tensor:
+        """`tensor(squares(pixels))`."""
+        return self.tensor(self.squares(pixels))
+
+    def _square(self, image: np.ndarray, out: np.ndarray) -> None:
+        height, width = image.shape
+        if self.fit == "squash":
+            size = (self.canvas_px, self.canvas_px)
+        else:
+            ratio = self.canvas_px / max(width, height)
+            size = (max(1, int(width * ratio)), max(1, int(height * ratio)))  # truncated, not rounded: as released
+        if size != (width, height):
+            image = np.asarray(Image.fromarray(image).resize(size, _RESAMPLE[self.canvas_resample]))
+        left, top = (self.canvas_px - size[0]) // 2, (self.canvas_px - size[1]) // 2
+        out[top : top + size[1], left : left + size[0]] = image
+
+
+def _check(pixels: Sequence[np.ndarray] | np.ndarray) -> Sequence[np.ndarray]:
+    if isinstance(pixels, np.ndarray) and pixels.ndim == 2:
+        pixels = pixels[None]
+    for index, image in enumerate(pixels):
+        if not isinstance(image, np.ndarray) or image.dtype != np.uint8 or image.ndim != 2 or image.size == 0:
+            got = f"{image.dtype} {image.shape}" if isinstance(image, np.ndarray) else type(image).__name__
+            raise ModelError(
+                f"pixels, image {index}: expected a (height, width) array of uint8, got {got}. "
+                "Read files with hilum.imaging.read_image, which gives 8-bit gray pixels."
+            )
+    return pixels
+
+
+_POOL: ThreadPoolExecutor | None = None
+_POOL_PID: int | None = None
+
+
+def _threads() -> ThreadPoolExecutor:
+    global _POOL, _POOL_PID
+    if _POOL is None or _POOL_PID != os.getpid():
+        _POOL, _POOL_PID = ThreadPoolExecutor(min(8, os.cpu_count() or 1)), os.getpid()
+    return _POOL

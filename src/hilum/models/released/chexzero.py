@@ -1,0 +1,66 @@
+"""CheXzero and CXR-RePaiR checkpoints: CLIP state dicts finetuned on MIMIC-CXR (Tiu et al. 2022; Endo et al. 2021)."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+from torch import Tensor
+
+from hilum.errors import CheckpointError
+from hilum.models.clip_tokenizer import VOCAB_SIZE, ClipTokenizer
+from hilum.models.model import Model
+from hilum.models.preprocess import Preprocess
+from hilum.models.released.reading import read_state_dict, sha256_of
+from hilum.models.towers import DualEncoder, architecture_of, compare_keys, to_float32
+
+logger = logging.getLogger(__name__)
+
+# OpenAI's archives carry these beside the weights.
+_NOT_WEIGHTS = ("input_resolution", "context_length", "vocab_size")
+
+
+def import_chexzero(file: Path, *, antialias: bool = False) -> Model:
+    """The model in a released CheXzero file.
+
+    Args:
+        file: a flat CLIP ViT state dict (`best_64_5e-05_original_22000_0.864.pt` and the like).
+        antialias: antialias when the normalized 320-pixel square is resized to the tower's side. The published numbers
+            were made without (torchvision 0.11 had none for tensors); newer torchvision does it by default.
+
+    Raises:
+        CheckpointError: the file is not such a state dict; missing and unexpected names are listed.
+    """
+    tensors = {name: t for name, t in read_state_dict(file).items() if name not in _NOT_WEIGHTS}
+    try:
+        architecture = architecture_of(tensors)
+    except (KeyError, IndexError, ZeroDivisionError):
+        raise CheckpointError(
+            f"{file}: not a CLIP ViT state dict; expected names such as visual.conv1.weight and text_projection, "
+            f"got {', '.join(sorted(tensors)[:5])}, ... ({len(tensors)} tensors). Another importer may fit: hilum import."
+        ) from None
+    if architecture.text.vocab_size != VOCAB_SIZE:
+        raise CheckpointError(f"{file}: vocabulary of {architecture.text.vocab_size}, expected CLIP's {VOCAB_SIZE}.")
+    encoder = DualEncoder(architecture)
+    _fit(file, encoder, tensors)
+    encoder.load_tensors(to_float32(tensors))
+    side_px = architecture.vision.image_size
+    preprocess = Preprocess(canvas_px=320, side_px=side_px, antialias=antialias)
+    provenance = {
+        "name": file.stem,
+        "made_by": "import chexzero",
+        "file": file.name,
+        "sha256": sha256_of(file),
+        "tensors": len(tensors),
+        "text_policy": "chexzero",
+        "paper": "Tiu et al. 2022, doi 10.1038/s41551-022-00936-9",
+        "license_of_weights": "MIT (CheXzero and CXR-RePaiR releases); MIMIC-CXR's data use agreement covers the data",
+    }
+    return Model(encoder, preprocess, ClipTokenizer(architecture.text.context_length), provenance)
+
+
+def _fit(file: Path, encoder: DualEncoder, tensors: dict[str, Tensor]) -> None:
+    report = compare_keys(encoder.tensors(), tensors)
+    if report:
+        raise CheckpointError(f"{file}: {len(tensors)} tensors, which do not make a CLIP ViT:\n{report}")
+    logger.info("%s: %d tensors, none missing, none unexpected", file.name, len(tensors))

@@ -1,0 +1,83 @@
+"""Read released checkpoint files without running anything that is in them."""
+
+from __future__ import annotations
+
+import hashlib
+import pickle
+import warnings
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from hilum.errors import CheckpointError
+
+
+def sha256_of(path: Path) -> str:
+    """The file's SHA-256, as 64 hex digits."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while chunk := file.read(1 << 22):
+            digest.update(chunk)
+    return digest.hexdigest()
+
+
+def read_checkpoint(path: Path) -> Any:
+    """What `torch.save` wrote, tensors and plain values only.
+
+    Raises:
+        CheckpointError: the file is absent, empty, a web page, not a checkpoint, cut short, or would run code.
+    """
+    _refuse_what_is_no_checkpoint(path)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        if "Unsupported global" in str(error) or "weights_only" in str(error).lower():
+            what = next((line.strip() for line in str(error).splitlines() if "GLOBAL" in line), str(error).splitlines()[0])
+            raise CheckpointError(
+                f"{path}: the file holds objects that need code to be run to read them, which hilum does not do ({what}). "
+                "Save the bare state dict (tensors only) where you trust the file, and import that."
+            ) from None
+        raise CheckpointError(_damaged(path, error)) from None
+    except (RuntimeError, EOFError, ValueError, KeyError, AttributeError, TypeError, IndexError, OSError) as error:
+        raise CheckpointError(_damaged(path, error)) from None
+
+
+def read_state_dict(path: Path) -> dict[str, Tensor]:
+    """A flat state dict: names to tensors.
+
+    Raises:
+        CheckpointError: as `read_checkpoint`, or the file holds something else.
+    """
+    content = read_checkpoint(path)
+    if not isinstance(content, dict) or not content or not all(isinstance(v, Tensor) for v in content.values()):
+        held = f"a dict with keys {sorted(map(str, content))[:6]}" if isinstance(content, dict) else type(content).__name__
+        raise CheckpointError(f"{path}: expected a flat state dict (name to tensor), got {held}.")
+    return content
+
+
+def _refuse_what_is_no_checkpoint(path: Path) -> None:
+    if not path.exists():
+        raise CheckpointError(f"{path}: no such file.")
+    if path.is_dir():
+        raise CheckpointError(f"{path}: expected a checkpoint file, this is a folder.")
+    with path.open("rb") as file:
+        head = file.read(512)
+    if not head:
+        raise CheckpointError(f"{path}: the file is empty. Download it again.")
+    text = head.lstrip().lower()
+    if text.startswith((b"<!doctype", b"<html", b"<?xml", b"<head")):
+        raise CheckpointError(
+            f"{path}: this is a web page, not a checkpoint: the download was answered by a login or an error page. "
+            "Open the link in a browser and save the file itself."
+        )
+    if text.startswith(b"version https://git-lfs"):
+        raise CheckpointError(f"{path}: this is a Git LFS pointer, not the file. Fetch it with `git lfs pull`.")
+
+
+def _damaged(path: Path, error: Exception) -> str:
+    reason = str(error).strip().splitlines()[0][:160] if str(error).strip() else type(error).__name__
+    return f"{path}: not a PyTorch checkpoint, or cut short ({reason}). Compare its size and SHA-256 with the release."

@@ -1,0 +1,8 @@
+"""What a trained encoder is used for: embedding an archive and zero-shot scores."""
+
+from __future__ import annotations
+
+from hilum.tasks.embed import Embedded, embed, vectors_of
+from hilum.tasks.zeroshot import ZeroShot, zeroshot
+
+__all__ = ["Embedded", "ZeroShot", "embed", "vectors_of", "zeroshot"]
