@@ -84,7 +84,7 @@ def fit(table: str, rows: pa.Table) -> pa.Table:
     for name in rows.column_names:
         if name not in known:
             raise ArchiveError(
-                f"{table}: there is no column {name!r}{_did_you_mean(name, known)}. Columns: {', '.join(known)}."
+                f"{table}: there is no column {name!r}{_did_you_mean(name, known) or '.'} Columns: {', '.join(known)}."
             )
     for name in _NEEDED[table]:
         _check_filled(table, name, rows)
@@ -107,17 +107,27 @@ def fit(table: str, rows: pa.Table) -> pa.Table:
 
 def explain_bad_filter(table: str, where: str, columns: list[str], reason: str) -> ArchiveError:
     """The error for a `where` that the query engine refuses, naming the column that was probably meant."""
-    quoted = re.sub(r"'[^']*'", " ", where)
-    words = re.findall(r"[A-Za-z_][A-Za-z_0-9]*", quoted)
-    meant = next((hint for word in words if word not in columns and (hint := _did_you_mean(word, columns))), "")
     return ArchiveError(
-        f"{table}: cannot use the filter {where!r}{meant}. Columns: {', '.join(columns)}. "
-        f"Write it like SQL, text in single quotes: view = 'pa' AND age_years >= 18. ({reason.splitlines()[0][:200]})"
+        f"{table}: cannot use the filter {where!r}{_filter_hint(where, columns)} Columns: {', '.join(columns)}. "
+        f"Write it like SQL, text in single quotes: view = 'pa' AND age_years >= 18. (The query engine: {reason})"
     )
 
 
+def _filter_hint(where: str, columns: list[str]) -> str:
+    outside_quotes = re.sub(r"'[^']*('|$)", " ", where)
+    for compared, word in re.findall(r"([=<>]\s*)?\b([A-Za-z_]\w*)", outside_quotes):
+        if word in columns:
+            continue
+        if compared:
+            return f": put {word} in single quotes."
+        if hint := _did_you_mean(word, columns):
+            return hint
+    return "."
+
+
 def _did_you_mean(name: str, known: list[str]) -> str:
-    close = difflib.get_close_matches(name.lower(), known, n=1, cutoff=0.6)
+    name = name.lower()
+    close = [k for k in known if name in k.split("_")] or difflib.get_close_matches(name, known, n=1, cutoff=0.6)
     return f". Did you mean {close[0]!r}?" if close else ""
 
 

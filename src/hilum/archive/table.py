@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -111,7 +112,7 @@ class Table:
         except _FAILURES as error:
             if where is None:
                 raise ArchiveError(f"{self.path} cannot be read: {_first_line(error)}.") from error
-            raise explain_bad_filter(self.name, where, self.schema.names, str(error)) from error
+            raise explain_bad_filter(self.name, where, self.schema.names, _first_line(error)) from error
 
     def _empty(self, columns: list[str], options: dict[str, Any]) -> pa.Table:
         fields = [self.schema.field(name) for name in columns]
@@ -199,5 +200,6 @@ def explain_failed_write(path: Path, error: Exception) -> ArchiveError:
 
 
 def _first_line(error: Exception) -> str:
-    lines = str(error).strip().splitlines()
+    # Lance ends its messages with the place in its own source: ", /home/.../scanner.rs:839:33".
+    lines = re.sub(r",? /\S+\.rs:\d+:\d+", "", str(error)).strip().splitlines()
     return lines[0][:300] if lines else type(error).__name__
