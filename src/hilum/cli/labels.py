@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from hilum.reports.agreement import Agreement
+    from hilum.reports.agreement import Agreement, AgreementRow
 
 app = typer.Typer(help="Compare tables of report labels.", no_args_is_help=True)
 
@@ -69,10 +69,14 @@ def compare(
 
 def _show(result: Agreement) -> None:
     """One table a labeler (findings down, metrics across); of differences, only the averages."""
+    from rich.box import SIMPLE
     from rich.console import Console
-    from rich.table import Table
+    from rich.table import Column, Table
 
     console, complain = Console(), Console(stderr=True)
+    if not console.is_terminal:
+        console = Console(width=160)
+    with_intervals = console.width >= 150  # a narrow terminal shows values only; --out has them all
     for note in result.notes:
         complain.print(f"note: {note}", markup=False)
     wide = [f"{finding}\t{metric}" for finding, metric in dict.fromkeys((r.finding, r.metric) for r in result.rows)]
@@ -81,7 +85,7 @@ def _show(result: Agreement) -> None:
         is_difference = any(row.p_value is not None for row in rows.values())
         metrics = list(dict.fromkeys(row.metric for row in rows.values() if not row.finding.startswith("F1-")))
         if is_difference:
-            table = Table("finding", "metric", "difference", "interval", "p", title=model)
+            table = Table("finding", "metric", "difference", "interval", "p", title=model, box=SIMPLE)
             for key in wide:
                 row = rows[key]
                 if row.finding in ("macro", "micro") or row.finding.startswith("F1-"):
@@ -90,13 +94,12 @@ def _show(result: Agreement) -> None:
                         row.finding, row.metric, _number(row.value, sign="+"), _interval(row.low, row.high), p
                     )
         else:
-            table = Table("finding", "n", *(metric.replace(", ", "\n") for metric in metrics), title=model)
+            heads = [metric.replace("_f1", "\nF1").replace(", uncertain=", "\n-1 ") for metric in metrics]
+            table = Table(Column("finding", no_wrap=True), "n", *heads, title=model, box=SIMPLE)
             for finding in dict.fromkeys(row.finding for row in rows.values() if not row.finding.startswith("F1-")):
                 shown = [rows.get(f"{finding}\t{metric}") for metric in metrics]
                 n = next(row.n for row in shown if row is not None)
-                cells = [
-                    "" if row is None else f"{_number(row.value)}\n{_interval(row.low, row.high)}" for row in shown
-                ]
+                cells = ["" if row is None else _cell(row, with_intervals) for row in shown]
                 table.add_row(finding, str(n), *cells)
         console.print(table)
         alone = [row for row in rows.values() if row.finding.startswith("F1-") and not is_difference]
@@ -106,9 +109,14 @@ def _show(result: Agreement) -> None:
             )
 
 
+def _cell(row: AgreementRow, with_interval: bool) -> str:
+    interval = _interval(row.low, row.high) if with_interval else ""
+    return _number(row.value) + (f" {interval}" if interval else "")
+
+
 def _number(value: float | None, sign: str = "") -> str:
     return "-" if value is None else f"{value:{sign}.3f}"
 
 
 def _interval(low: float | None, high: float | None) -> str:
-    return "" if low is None or high is None else f"({low:.2f}, {high:.2f})"
+    return "" if low is None or high is None else f"({low:.2f}-{high:.2f})"
