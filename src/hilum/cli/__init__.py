@@ -14,6 +14,7 @@ from hilum.errors import HilumError, UsageError
 
 # verb -> module:function. A verb's module imports nothing heavy at its top, so that `hilum --help` answers at once.
 COMMANDS = {
+    "evaluate": "hilum.cli.evaluate:evaluate",
     "pretrain": "hilum.cli.pretrain:pretrain",
     "zeroshot": "hilum.cli.zeroshot:zeroshot",
     "embed": "hilum.cli.embed:embed",
@@ -44,7 +45,8 @@ def build_app() -> typer.Typer:
     app.callback()(_version)
     for verb, place in COMMANDS.items():
         module, function = place.split(":")
-        app.command(verb)(getattr(import_module(module), function))
+        home = import_module(module)
+        app.command(verb, cls=getattr(home, "COMMAND_CLASS", None))(getattr(home, function))
     for noun, place in GROUPS.items():
         module, group = place.split(":")
         app.add_typer(getattr(import_module(module), group), name=noun)

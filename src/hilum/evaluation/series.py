@@ -8,6 +8,7 @@ AUROC and average precision follow from those sums, in whole numbers up to the l
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 import numpy as np
 from scipy import sparse
@@ -165,7 +166,7 @@ def _threshold_metrics(
 
 def _running_sum(values: np.ndarray) -> np.ndarray:
     """Cumulative sum down the rows, in place: row by row is several times faster than np.cumsum along axis 0."""
-    for above, below in zip(values[:-1], values[1:], strict=True):
+    for above, below in pairwise(values):
         below += above
     return values
 
@@ -175,7 +176,7 @@ def _sparse(values: np.ndarray, row: np.ndarray, column: np.ndarray, shape: tupl
 
 
 def _times(matrix: sparse.csr_matrix, counts: np.ndarray) -> np.ndarray:
-    # A product of one integer type stays in it: 16 bits are four times faster than 64, and exact (Resampler chooses them).
+    # A product of one integer type stays in it: 16 bits are four times faster than 64, and Resampler keeps it exact.
     if np.issubdtype(matrix.dtype, np.integer) and matrix.dtype != counts.dtype:
         matrix = matrix.astype(counts.dtype)
     return np.asarray(matrix @ counts)

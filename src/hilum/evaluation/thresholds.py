@@ -80,4 +80,4 @@ def _mcc(points: Curve) -> np.ndarray:
     tp, fp = points.tp, points.fp
     fn, tn = points.n_positive - tp, points.n_negative - fp
     margins = (tp + fp) * points.n_positive * points.n_negative * (tn + fn)
-    return (tp * tn - fp * fn) / np.sqrt(np.where(margins > 0, margins, 1))
+    return np.asarray((tp * tn - fp * fn) / np.sqrt(np.where(margins > 0, margins, 1)))
