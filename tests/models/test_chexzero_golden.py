@@ -81,7 +81,9 @@ def test_training_loss_and_gradients_equal_the_original(golden: Path, arrays: di
 
 
 def test_an_imported_folder_gives_the_same_vectors_after_saving(golden: Path, arrays: dict, tmp_path: Path) -> None:
-    imported = import_checkpoint("chexzero", golden / "chexzero" / "checkpoint_a.pt", tmp_path / "model", antialias=True)
+    imported = import_checkpoint(
+        "chexzero", golden / "chexzero" / "checkpoint_a.pt", tmp_path / "model", antialias=True
+    )
     model = Model.load(tmp_path / "model")
     assert np.abs(model.embed_images(arrays["images_u8"], normalize=False) - arrays["image_embed_a"]).max() <= 1e-5
     assert imported[0].tensors == 50

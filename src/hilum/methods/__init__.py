@@ -25,7 +25,9 @@ class Entry:
 
 
 METHODS: dict[str, Entry] = {
-    "chexzero": Entry(CheXzeroMethod, CheXzero, "CLIP finetuned on image and impression; zero-shot by a pair of prompts"),
+    "chexzero": Entry(
+        CheXzeroMethod, CheXzero, "CLIP finetuned on image and impression; zero-shot by a pair of prompts"
+    ),
 }
 
 

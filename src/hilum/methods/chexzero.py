@@ -34,7 +34,9 @@ class CheXzero(Recipe):
     name: ClassVar[str] = "chexzero"
     paper: ClassVar[str] = "Tiu et al. 2022, doi 10.1038/s41551-022-00936-9"
 
-    init: str = Field("openai", description="'random', or a file with CLIP ViT-B/32 weights; 'openai' asks the hub for them")
+    init: str = Field(
+        "openai", description="'random', or a file with CLIP ViT-B/32 weights; 'openai' asks the hub for them"
+    )
     canvas_px: int = Field(320, gt=0, description="longer side after padding to a square (released preprocessing)")
     side_px: int = Field(224, gt=0, description="the image tower's input")
     antialias: bool = Field(False, description="antialias the resize to side_px; the original's torchvision did not")
@@ -50,7 +52,9 @@ class CheXzero(Recipe):
     missing_text: Literal["drop", "no impression"] = Field(
         "drop", description="a study without that text: leave out (counted), or the literal caption 'NO IMPRESSION'"
     )
-    sentences: float = Field(0.0, ge=0, le=1, description="share of captions cut to one random sentence (paper: whole text)")
+    sentences: float = Field(
+        0.0, ge=0, le=1, description="share of captions cut to one random sentence (paper: whole text)"
+    )
     augment: Literal["none", "light"] = Field("none", description="random shift, zoom and gray change (paper: none)")
     batch_size: int = Field(64, gt=1, description="pairs in a step over all devices (released names: 64 or 128)")
     epochs: float = Field(4, gt=0, description="passes over the training images (script default)")
@@ -61,7 +65,9 @@ class CheXzero(Recipe):
     schedule: Literal["constant", "cosine"] = Field("constant", description="of the learning rate (script: constant)")
     warmup: float = Field(0.0, ge=0, lt=1, description="share of the steps with a linear warm-up")
     clip_norm: float | None = Field(None, gt=0, description="largest gradient norm (script: no clipping)")
-    validate_every: int = Field(100, gt=0, description="steps between validations; the best is kept (script: saves each 100)")
+    validate_every: int = Field(
+        100, gt=0, description="steps between validations; the best is kept (script: saves each 100)"
+    )
     validation_images: int = Field(2000, gt=1, description="most images of the split 'val' a validation looks at")
 
     tiny: ClassVar[dict[str, Any]] = {
@@ -157,7 +163,8 @@ class CheXzeroMethod(nn.Module):
         policy = self.recipe.text_policy or archive.manifest.text_policy
         images = archive.images(["row", "image_id", "study_id"], where=f"split = '{split}'")
         texts_of = {
-            study["study_id"]: report_text(study, policy, report=study["report"]) for study in archive.studies().to_pylist()
+            study["study_id"]: report_text(study, policy, report=study["report"])
+            for study in archive.studies().to_pylist()
         }
         captions = [texts_of.get(study_id) or "" for study_id in images["study_id"].to_pylist()]
         without = sum(not caption.strip() for caption in captions)

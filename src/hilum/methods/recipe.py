@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Self, get_args
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -44,7 +44,8 @@ class Recipe(BaseModel):
                 close = difflib.get_close_matches(key, cls.model_fields, n=1)
                 hint = f" Did you mean '{close[0]}'?" if close else ""
                 raise RecipeError(f"recipe {cls.name} has no setting '{key}'.{hint}  See: hilum recipe show {cls.name}")
-            values[key] = None if value.strip().lower() == "none" else value.strip()
+            may_be_none = type(None) in get_args(cls.model_fields[key].annotation)
+            values[key] = None if may_be_none and value.strip().lower() == "none" else value.strip()
         try:
             return cls.model_validate(values)
         except ValidationError as error:

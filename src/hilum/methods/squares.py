@@ -24,7 +24,12 @@ class SquareReader:
     """
 
     def __init__(
-        self, archive: Archive, rows: np.ndarray, image_ids: Sequence[str], preprocess: Preprocess, keep_bytes: int = KEEP_BYTES
+        self,
+        archive: Archive,
+        rows: np.ndarray,
+        image_ids: Sequence[str],
+        preprocess: Preprocess,
+        keep_bytes: int = KEEP_BYTES,
     ) -> None:
         self.image_ids = list(image_ids)
         self._archive, self._rows, self._preprocess = archive, np.asarray(rows, np.int64), preprocess

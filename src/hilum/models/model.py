@@ -225,7 +225,9 @@ def read_config(place: Path) -> dict[str, Any]:
         ModelError: the folder or file is absent, damaged, or from a newer hilum.
     """
     if not place.is_dir():
-        raise ModelError(f"{place}: expected a model folder, there is none. Make one with `hilum pretrain` or `hilum import`.")
+        raise ModelError(
+            f"{place}: expected a model folder, there is none. Make one with `hilum pretrain` or `hilum import`."
+        )
     if not (place / CONFIG).is_file():
         raise ModelError(
             f"{place}: not a model folder, it has no {CONFIG}. If training was stopped, run the same `hilum pretrain` again; "

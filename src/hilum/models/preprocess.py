@@ -35,7 +35,9 @@ class Preprocess(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     canvas_px: int = Field(320, gt=0, description="side of the square of bytes")
-    fit: Literal["pad", "squash"] = Field("pad", description="pad: longer side to canvas_px, centered on black; squash: both")
+    fit: Literal["pad", "squash"] = Field(
+        "pad", description="pad: longer side to canvas_px, centered on black; squash: both"
+    )
     canvas_resample: Literal["lanczos", "bicubic", "bilinear"] = "lanczos"
     side_px: int = Field(224, gt=0, description="side of the tower's input")
     resample: Literal["bicubic", "bilinear"] = "bicubic"
@@ -114,7 +116,7 @@ def _check(pixels: Sequence[np.ndarray] | np.ndarray) -> Sequence[np.ndarray]:
                 f"pixels, image {index}: expected a (height, width) array of uint8, got {got}. "
                 "Read files with hilum.imaging.read_image, which gives 8-bit gray pixels."
             )
-    return pixels
+    return list(pixels)
 
 
 _POOL: ThreadPoolExecutor | None = None

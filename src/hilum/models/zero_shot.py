@@ -71,7 +71,9 @@ def load_prompts(name_or_file: str | Path = "chexzero") -> PromptSet:
         }
         prompts = PromptSet(name, tuple(content["positive"]), tuple(content["negative"]), special)
     except (tomllib.TOMLDecodeError, KeyError, TypeError, AttributeError) as error:
-        raise UsageError(f"{name_or_file}: not a prompt set ({error}); it needs the lists 'positive' and 'negative'.") from None
+        raise UsageError(
+            f"{name_or_file}: not a prompt set ({error}); it needs the lists 'positive' and 'negative'."
+        ) from None
     if not prompts.positive or not prompts.negative:
         raise UsageError(f"{name_or_file}: 'positive' and 'negative' need at least one template each.")
     return prompts

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from os import PathLike
+from pathlib import Path
 
 import numpy as np
 
@@ -51,7 +52,7 @@ def embed(
         1024
     """
     model = model if isinstance(model, Model) else Model.load(model)
-    archive = archive if isinstance(archive, Archive) else Archive.open(archive)
+    archive = archive if isinstance(archive, Archive) else Archive.open(Path(archive))
     images = archive.images(["row", "image_id"], where=where)
     known = archive.embeddings(model.fingerprint)
     have = set(known.image_ids) if known is not None else set()

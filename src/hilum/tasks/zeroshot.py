@@ -91,12 +91,14 @@ def zeroshot(
     """
     names = check_findings(list(findings) if findings is not None else list(CHEXPERT_NAMES), free_text)
     prompt_set = prompts if isinstance(prompts, PromptSet) else load_prompts(prompts)
-    archive = archive if isinstance(archive, Archive) else Archive.open(archive)
+    archive = archive if isinstance(archive, Archive) else Archive.open(Path(archive))
     given = [models] if isinstance(models, Model | str | PathLike) else list(models)
     loaded = [m for item in given for m in ([item] if isinstance(item, Model) else load_all([item]))]
     images = archive.images(["image_id", "study_id", "patient_id"], where=where)
     if not images.num_rows:
-        raise UsageError(f"{archive.path}: no image fits {where!r}." if where else f"{archive.path}: the archive has no images.")
+        raise UsageError(
+            f"{archive.path}: no image fits {where!r}." if where else f"{archive.path}: the archive has no images."
+        )
     ids = images["image_id"].to_pylist()
     total, embedded = np.zeros((len(ids), len(names)), np.float64), 0
     for model in loaded:
@@ -129,7 +131,16 @@ def write_scores(result: ZeroShot, path: Path) -> None:
 
 _WORDS = {
     word
-    for name in [*CHEXPERT_NAMES, "pulmonary", "thickening", "opacities", "effusions", "nodules", "fractures", "pacemaker"]
+    for name in [
+        *CHEXPERT_NAMES,
+        "pulmonary",
+        "thickening",
+        "opacities",
+        "effusions",
+        "nodules",
+        "fractures",
+        "pacemaker",
+    ]
     for finding in [find(name)]
     for known in ([name, *finding.aliases] if finding else [name])
     for word in re.findall(r"[a-z]{6,}", fold(known))
@@ -164,7 +175,9 @@ def _meant(name: str) -> str | None:
 
     mended, changed = [], False
     for word in fold(name).split():
-        close = difflib.get_close_matches(word, _WORDS, n=1, cutoff=0.84) if len(word) >= 6 and word not in _WORDS else []
+        close = (
+            difflib.get_close_matches(word, _WORDS, n=1, cutoff=0.84) if len(word) >= 6 and word not in _WORDS else []
+        )
         changed = changed or bool(close and close[0].rstrip("s") != word.rstrip("s"))
         mended.append(close[0] if close else word)
     if changed:

@@ -31,7 +31,9 @@ class Journal:
         self._rows.writerows(kept)
         self._events = SummaryWriter(str(folder / "tensorboard"), purge_step=done + 1 if done else None)
 
-    def write(self, step: int, losses: dict[str, float], learning_rate: float, measured: dict[str, float] | None) -> None:
+    def write(
+        self, step: int, losses: dict[str, float], learning_rate: float, measured: dict[str, float] | None
+    ) -> None:
         """Note a step's losses and, where there was one, its validation."""
         numbers = {**losses, "learning_rate": learning_rate, **(measured or {})}
         self._rows.writerow({"step": step, **{k: repr(v) for k, v in numbers.items() if k in COLUMNS}})

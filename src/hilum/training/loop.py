@@ -112,7 +112,9 @@ def train(
                 best = {"step": step, **measured}
                 if fabric.global_rank == 0:
                     save_state(folder / BEST, {"method": method.state_dict(), "step": step})
-        journal.write(step, {k: float(v.detach()) for k, v in losses.items()}, optimizer.param_groups[0]["lr"], measured)
+        journal.write(
+            step, {k: float(v.detach()) for k, v in losses.items()}, optimizer.param_groups[0]["lr"], measured
+        )
         if step - saved_at >= save_every or step == plan.steps:
             keep(step)
             saved_at = step
@@ -164,7 +166,9 @@ def _read_ahead(
 
 
 def _refuse_not_finite(folder: Path, step: int, loss: float, image_ids: list[str]) -> None:
-    (folder / "not_finite.json").write_text(json.dumps({"step": step, "loss": str(loss), "image_ids": image_ids}, indent=2))
+    (folder / "not_finite.json").write_text(
+        json.dumps({"step": step, "loss": str(loss), "image_ids": image_ids}, indent=2)
+    )
     shown = ", ".join(image_ids[:4]) + (f", ... ({len(image_ids)} in all)" if len(image_ids) > 4 else "")
     raise TrainingError(
         f"step {step}: the loss is {loss}. The batch's images: {shown}; all are in {folder / 'not_finite.json'}. "

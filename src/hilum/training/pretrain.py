@@ -82,10 +82,10 @@ def pretrain(
     """
     entry = find_method(method)
     recipe = entry.recipe.resolve(settings, tiny)
-    archive = archive if isinstance(archive, Archive) else Archive.open(archive)
+    archive = archive if isinstance(archive, Archive) else Archive.open(Path(archive))
     out = Path(out)
     folder = out / "training"
-    fabric = Fabric(accelerator="auto", devices=devices, precision=precision)  # type: ignore[arg-type]
+    fabric = Fabric(accelerator="auto", devices=devices, precision=precision)
     if devices > 1:
         fabric.launch()
     torch.manual_seed(seed)

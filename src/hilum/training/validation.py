@@ -89,5 +89,7 @@ def _zero_shot_auroc(method: CheXzeroMethod, pairs: Pairs, truth: Truth, device:
     scores = pair_scores(images, *finding_vectors(model, truth.findings, load_prompts()))
     known = ~np.isnan(truth.values)
     return float(
-        np.mean([roc_auc_score(truth.values[k, c], scores[k, c]) for c in range(scores.shape[1]) for k in [known[:, c]]])
+        np.mean(
+            [roc_auc_score(truth.values[k, c], scores[k, c]) for c in range(scores.shape[1]) for k in [known[:, c]]]
+        )
     )

@@ -29,7 +29,9 @@ class Imported:
     fingerprint: str
 
 
-def import_checkpoint(name: str, files: Sequence[str | Path] | str | Path, out: str | Path, **options: Any) -> list[Imported]:
+def import_checkpoint(
+    name: str, files: Sequence[str | Path] | str | Path, out: str | Path, **options: Any
+) -> list[Imported]:
     """Turn released checkpoint files into a model folder.
 
     Args:
@@ -60,9 +62,7 @@ def import_checkpoint(name: str, files: Sequence[str | Path] | str | Path, out: 
         model = importer(path, **options)
         folder = out if len(paths) == 1 else out / path.stem
         model.save(folder)
-        done.append(
-            Imported(folder, path, model.provenance["sha256"], model.provenance["tensors"], model.fingerprint)
-        )
+        done.append(Imported(folder, path, model.provenance["sha256"], model.provenance["tensors"], model.fingerprint))
     if len(paths) > 1:
         save_ensemble(out, stems)
     return done

@@ -36,9 +36,13 @@ def _from_file(path: Path) -> dict[str, Tensor]:
     if path.is_dir():
         path = path / "model.safetensors"
     if not path.is_file():
-        raise ModelError(f"init={path}: no such file. Give CLIP weights (.pt, .safetensors), a model folder, or init=random.")
+        raise ModelError(
+            f"init={path}: no such file. Give CLIP weights (.pt, .safetensors), a model folder, or init=random."
+        )
     tensors = load_file(path) if path.suffix == ".safetensors" else read_state_dict(path)
-    return to_float32({k: v for k, v in tensors.items() if k not in ("input_resolution", "context_length", "vocab_size")})
+    return to_float32(
+        {k: v for k, v in tensors.items() if k not in ("input_resolution", "context_length", "vocab_size")}
+    )
 
 
 def _openai() -> dict[str, Tensor]:

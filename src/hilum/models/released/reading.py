@@ -36,7 +36,9 @@ def read_checkpoint(path: Path) -> Any:
             return torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         if "Unsupported global" in str(error) or "weights_only" in str(error).lower():
-            what = next((line.strip() for line in str(error).splitlines() if "GLOBAL" in line), str(error).splitlines()[0])
+            what = next(
+                (line.strip() for line in str(error).splitlines() if "GLOBAL" in line), str(error).splitlines()[0]
+            )
             raise CheckpointError(
                 f"{path}: the file holds objects that need code to be run to read them, which hilum does not do ({what}). "
                 "Save the bare state dict (tensors only) where you trust the file, and import that."
@@ -54,7 +56,9 @@ def read_state_dict(path: Path) -> dict[str, Tensor]:
     """
     content = read_checkpoint(path)
     if not isinstance(content, dict) or not content or not all(isinstance(v, Tensor) for v in content.values()):
-        held = f"a dict with keys {sorted(map(str, content))[:6]}" if isinstance(content, dict) else type(content).__name__
+        held = (
+            f"a dict with keys {sorted(map(str, content))[:6]}" if isinstance(content, dict) else type(content).__name__
+        )
         raise CheckpointError(f"{path}: expected a flat state dict (name to tensor), got {held}.")
     return content
 
