@@ -14,6 +14,8 @@ from hilum.errors import HilumError, UsageError
 
 # verb -> module:function. A verb's module imports nothing heavy at its top, so that `hilum --help` answers at once.
 COMMANDS = {
+    "ingest": "hilum.cli.ingest:ingest",
+    "sources": "hilum.cli.sources:sources",
     "evaluate": "hilum.cli.evaluate:evaluate",
     "pretrain": "hilum.cli.pretrain:pretrain",
     "zeroshot": "hilum.cli.zeroshot:zeroshot",

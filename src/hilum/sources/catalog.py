@@ -1,0 +1,42 @@
+"""The sources by name, and how one is made from its settings."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Mapping
+from typing import Any
+
+from hilum.errors import UsageError
+from hilum.findings import suggest
+from hilum.sources.covid import CovidCollection
+from hilum.sources.dicom import DicomFolder
+from hilum.sources.layout import Source
+from hilum.sources.nih import ChestXray14
+from hilum.sources.table import ImageTable
+
+SOURCES: dict[str, type[Any]] = {
+    "covid": CovidCollection,
+    "dicom": DicomFolder,
+    "nih": ChestXray14,
+    "table": ImageTable,
+}
+
+
+def make_source(name: str, settings: Mapping[str, Any]) -> Source:
+    """The source of this name with these settings; settings that are None or empty count as not given.
+
+    Raises:
+        UsageError: there is no such source, or it has no such setting.
+    """
+    if name not in SOURCES:
+        close = suggest(name, tuple(SOURCES))
+        hint = f" Did you mean '{close}'?" if close else ""
+        raise UsageError(f"there is no source '{name}'.{hint} Sources: {', '.join(SOURCES)}. See: hilum sources")
+    given = {setting: value for setting, value in settings.items() if value not in (None, (), [], {}, "")}
+    known = list(inspect.signature(SOURCES[name]).parameters)
+    for setting in given:
+        if setting not in known:
+            takes = f"It takes: {', '.join(known)}." if known else "It takes none."
+            raise UsageError(f"source '{name}' has no setting '{setting}'. {takes}")
+    made: Source = SOURCES[name](**given)
+    return made

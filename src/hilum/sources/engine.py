@@ -1,0 +1,449 @@
+"""Bring a source into an archive: list, decode in workers, append in atomic commits, count everything."""
+
+from __future__ import annotations
+
+import logging
+import os
+import time
+from collections import Counter, deque
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Literal
+
+import pyarrow as pa
+
+from hilum.archive import Archive
+from hilum.archive.schema import SCHEMAS, VIEWS
+from hilum.errors import ImageError, SourceError, UsageError
+from hilum.imaging import DecodePool, Limits, Radiograph
+from hilum.reports import DEFAULT_POLICY, POLICIES, cut
+from hilum.sources.catalog import make_source
+from hilum.sources.layout import Entry, Facts, Known, Progress, Rejected, Source, no_progress
+from hilum.sources.pseudonyms import Pseudonyms
+from hilum.sources.splitting import SPLITTING, Splitting
+
+log = logging.getLogger(__name__)
+
+ROWS_PER_COMMIT = 512
+MOST_EXAMPLES = 5
+
+
+@dataclass
+class IngestSummary:
+    """What one ingest did.
+
+    Attributes:
+        source: name of the source.
+        added: images added now.
+        already_there: images that the archive held before.
+        rejected: reason -> how many files could not enter; the archive's `rejects` says which.
+        skipped: what was rightly left out -> how many.
+        studies, reports: studies added now, and how many of them have report text.
+        labels: statements written now.
+        splits: split -> images added now.
+        examples: messages of the first rejected files.
+        seconds: wall clock time.
+        notes: what the reader should know, in sentences.
+        dry_run: nothing was decoded or written; `added` is what would be tried.
+    """
+
+    source: str
+    added: int = 0
+    already_there: int = 0
+    rejected: Counter[str] = field(default_factory=Counter)
+    skipped: dict[str, int] = field(default_factory=dict)
+    studies: int = 0
+    reports: int = 0
+    labels: int = 0
+    splits: Counter[str] = field(default_factory=Counter)
+    examples: list[str] = field(default_factory=list)
+    seconds: float = 0.0
+    notes: list[str] = field(default_factory=list)
+    dry_run: bool = False
+
+    def lines(self) -> list[str]:
+        """The summary as lines of text."""
+        verb = "to add" if self.dry_run else "added"
+        rate = (
+            f" in {self.seconds:.1f} s ({self.added / self.seconds:.0f} images/s)"
+            if self.added and self.seconds
+            else ""
+        )
+        found = [f"{verb}: {_count(self.added, 'image')}{'' if self.dry_run else rate}"]
+        if not self.dry_run:
+            found.append(
+                f"       {_count(self.studies, 'study', 'studies')}, {self.reports:,} with a report, "
+                f"{_count(self.labels, 'label')}"
+            )
+        if self.splits:
+            found.append("split: " + ", ".join(f"{name} {count:,}" for name, count in sorted(self.splits.items())))
+        if self.already_there:
+            found.append(f"already there: {_count(self.already_there, 'image')}")
+        found += [f"left out: {count:,} ({why})" for why, count in self.skipped.items()]
+        if self.rejected:
+            reasons = ", ".join(f"{reason} {count:,}" for reason, count in self.rejected.most_common())
+            found.append(f"rejected: {_count(self.rejected.total(), 'file')} ({reasons})")
+        return found + [f"note: {note}" for note in self.notes]
+
+
+def ingest(
+    source: str | Source,
+    root: str | Path,
+    archive: str | Path | Archive,
+    *,
+    workers: int | None = None,
+    longer_side_px: int | None = None,
+    text_policy: str | None = None,
+    split: Literal["auto", "hashed", "official", "none"] | None = None,
+    fractions: Mapping[str, float] | None = None,
+    seed: int | None = None,
+    pseudonymize: bytes | str | Path | None = None,
+    strict: bool = False,
+    dry_run: bool = False,
+    limits: Limits | None = None,
+    rows_per_commit: int = ROWS_PER_COMMIT,
+    progress: Progress = no_progress,
+    **options: Any,
+) -> IngestSummary:
+    """Bring a dataset or folder into an archive; run it again to go on, or to add what is new.
+
+    Each commit is whole: a run that is killed at any moment and started again ends with the content of a run that
+    was not. A file that cannot be read gets a row in the archive's `rejects`, and the run goes on.
+
+    Args:
+        source: a name (see ``hilum.sources.SOURCES``) or a source object.
+        root: the folder, or for `table` the table.
+        archive: an archive or its directory, made when it is not there.
+        workers: decoding processes; default one for each core.
+        longer_side_px: of the stored images; default the archive's own, 384 for a new one.
+        text_policy: which text of a report stands for a study, chosen when the archive is made.
+        split: "auto" (the default) takes the dataset's own split where it has one and hashes the patient id elsewhere;
+            "hashed" ignores the dataset's; "official" leaves the rest without; "none" gives no split.
+        fractions: share of patients in train, val and test of the hashed split; default 0.6, 0.2, 0.2.
+        seed: of the hashed split; default 0. Split, fractions and seed are kept in the archive's manifest: a later
+            run takes them from there.
+        pseudonymize: secret salt (bytes), or the file that holds it: patient, study and image ids and paths are
+            replaced by salted hashes. Report text is kept as it is.
+        strict: stop at the first file that cannot be read.
+        dry_run: look, decode nothing, write nothing.
+        limits: bounds on one file's size and decoding time.
+        rows_per_commit: images in one commit.
+        progress: called as (step, done, total).
+        options: settings of the source, such as `reports` for "dicom".
+
+    Raises:
+        SourceError: the layout does not fit, or `strict` met a bad file.
+        TableError: a table does not hold what it should.
+        ArchiveError: the archive cannot be written: another writer, a full disk. What was committed is kept.
+
+    Example:
+        >>> import hilum
+        >>> hilum.ingest("nih", "ChestX-ray14/", "cxr.hilum", workers=8).added  # doctest: +SKIP
+        112120
+    """
+    started = time.perf_counter()
+    if split is not None and split not in SPLITTING:
+        raise UsageError(f"split is {split!r}; expected one of {', '.join(SPLITTING)}.")
+    if text_policy is not None and text_policy not in POLICIES:
+        raise UsageError(f"unknown text policy {text_policy!r}; expected one of {', '.join(POLICIES)}.")
+    chosen = make_source(source, options) if isinstance(source, str) else source
+    names = _pseudonyms(pseudonymize)
+    target: Archive | None
+    if isinstance(archive, Archive):
+        target = archive
+    elif dry_run and not (Path(archive) / "archive.json").exists():
+        target = None
+    else:
+        target = _open(Path(archive), longer_side_px, text_policy, names)
+    summary = IngestSummary(chosen.name, dry_run=dry_run)
+    lock: AbstractContextManager[None] = target.writing() if target is not None and not dry_run else nullcontext()
+    with lock:
+        sources = target.manifest.sources if target is not None else {}
+        splitting = Splitting.settle(sources, chosen.name, split, seed, fractions)
+        there = _There(target, chosen.name, names)
+        total = chosen.open(Path(root), there.known(), progress)
+        run = _Run(chosen, there, summary, names, splitting, strict)
+        if dry_run or target is None:
+            run.count(total, progress)
+        else:
+            # Before the first image, so that a killed run goes on with the same split and salt.
+            record = splitting.record() | (
+                {"salt_check": names.check} if names else {"root": str(Path(root).resolve())}
+            )
+            if sources.get(chosen.name) != record:
+                target.update_manifest(sources={**sources, chosen.name: record})
+            if workers is None:
+                workers = os.cpu_count() or 1
+            run.write(target, total, workers, limits or Limits(), rows_per_commit, progress)
+    summary.skipped = dict(chosen.counts.skipped)
+    summary.notes = [*chosen.counts.notes]
+    summary.seconds = time.perf_counter() - started
+    return summary
+
+
+class _There:
+    """What the archive holds already of this source, and the ids of images of any source."""
+
+    def __init__(self, archive: Archive | None, source: str, names: Pseudonyms | None) -> None:
+        self.names = names
+        self.images: dict[str, tuple[str, int | None]] = {}  # path -> image id, study order
+        self.ids: set[str] = set()
+        self.foreign: dict[str, str] = {}  # image ids of other sources -> the source
+        self.patients: set[str] = set()
+        self.studies: set[str] = set()
+        self.rejects: set[tuple[str, str]] = set()
+        if archive is None:
+            return
+        rows = archive.images(["image_id", "source", "path", "patient_id", "study_order"])
+        for batch in rows.select(["source", "path", "image_id", "patient_id", "study_order"]).to_batches():
+            for of, path, name, patient, order in zip(*(column.to_pylist() for column in batch.columns), strict=True):
+                if of != source:
+                    self.foreign[name] = of
+                    continue
+                self.images[path] = (name, order)
+                self.ids.add(name)
+                self.patients.add(patient)
+        self.studies = set(archive.studies(["study_id"])["study_id"].to_pylist())
+        refused = archive.rejects()
+        self.rejects = {
+            (path, reason)
+            for of, path, reason in zip(*(refused[n].to_pylist() for n in ("source", "path", "reason")), strict=True)
+            if of == source
+        }
+
+    def known(self) -> Known:
+        return Known(
+            order_of=lambda path: self.images.get(self.hidden("path", path), ("", None))[1],
+            has_patient=lambda patient: self.hidden("patient", patient) in self.patients,
+        )
+
+    def hidden(self, kind: str, identifier: str) -> str:
+        return self.names.of(kind, identifier) if self.names else identifier
+
+
+class _Run:
+    """One pass over the entries of a source."""
+
+    def __init__(
+        self,
+        source: Source,
+        there: _There,
+        summary: IngestSummary,
+        names: Pseudonyms | None,
+        splitting: Splitting,
+        strict: bool,
+    ) -> None:
+        self.source, self.there, self.summary, self.names, self.strict = source, there, summary, names, strict
+        self.splitting = splitting
+        self.seen: set[str] = set()
+        self.done = 0
+        self.images: list[dict[str, Any]] = []
+        self.studies: dict[str, dict[str, Any]] = {}
+        self.labels: list[dict[str, Any]] = []
+        self.rejects: list[dict[str, Any]] = []
+
+    def count(self, total: int | None, progress: Progress) -> None:
+        """Go through the entries without reading a file."""
+        for _ in self.wanted():
+            self.summary.added += 1
+            progress("looking", self.done + self.summary.added, total)
+        self.done += self.summary.added
+
+    def write(
+        self,
+        archive: Archive,
+        total: int | None,
+        workers: int,
+        limits: Limits,
+        rows_per_commit: int,
+        progress: Progress,
+    ) -> None:
+        """Decode and append."""
+        waiting: deque[Entry] = deque()
+
+        def files() -> Iterator[Path]:
+            for entry in self.wanted():
+                waiting.append(entry)
+                yield entry.file
+
+        progress("reading images", 0, total)
+        with DecodePool(workers, limits, side_px=archive.manifest.longer_side_px) as pool:
+            for _, image in pool.imap(files()):
+                entry = waiting.popleft()
+                self.take(entry, image)
+                if len(self.images) + len(self.rejects) >= rows_per_commit:
+                    self.commit(archive)
+                progress("reading images", self.done, total)
+        self.commit(archive)
+
+    def wanted(self) -> Iterator[Entry]:
+        """Entries to read: new ones, each id once."""
+        for item in self.source.entries():
+            if isinstance(item, Rejected):
+                self.reject(item)
+                continue
+            stored = self.there.images.get(self.there.hidden("path", item.path))
+            if item.facts is not None:
+                if self.is_new(item, item.facts, self.there.hidden("image", item.facts.image_id)):
+                    yield item
+            elif stored is not None:
+                self.seen.add(stored[0])
+                self.already_there()
+            else:
+                yield item
+
+    def is_new(self, entry: Entry, facts: Facts, name: str) -> bool:
+        """Whether this image id comes for the first time; a second file of one id is rejected, in every run alike."""
+        other = self.there.foreign.get(name)
+        if name in self.seen or other is not None:
+            whose = f"an image of source '{other}' in this archive" if other else "an earlier file of this source"
+            self.reject(
+                Rejected(
+                    entry.path,
+                    "duplicate_id",
+                    f"{entry.path}: its image id '{facts.image_id}' is that of {whose}; ids must be unique. "
+                    "The earlier one is kept.",
+                )
+            )
+            return False
+        self.seen.add(name)
+        if name in self.there.ids:
+            self.already_there()
+            return False
+        return True
+
+    def already_there(self) -> None:
+        self.summary.already_there += 1
+        self.done += 1
+
+    def take(self, entry: Entry, image: Radiograph | ImageError) -> None:
+        """Put a decoded image into the next commit, or its failure."""
+        if isinstance(image, ImageError):
+            self.reject(Rejected(entry.path, image.reason, str(image)))
+            return
+        facts = self.source.facts(entry, image)
+        if isinstance(facts, Rejected):
+            self.reject(facts)
+            return
+        hidden = self.pseudonymous(facts)
+        if entry.facts is None and not self.is_new(
+            entry, facts, hidden.image_id
+        ):  # the id was not known before reading
+            return
+        self.add(entry, hidden, image)
+        self.done += 1
+
+    def pseudonymous(self, facts: Facts) -> Facts:
+        if self.names is None:
+            return facts
+        hide = self.names.of
+        return replace(
+            facts,
+            image_id=hide("image", facts.image_id),
+            study_id=hide("study", facts.study_id),
+            patient_id=hide("patient", facts.patient_id),
+        )
+
+    def add(self, entry: Entry, facts: Facts, image: Radiograph) -> None:
+        height, width = image.pixels.shape
+        split = self.splitting.of(facts.patient_id, facts.split)
+        view = facts.view or (image.dicom.view if image.dicom else None) or "unknown"
+        assert view in VIEWS, view
+        self.images.append(
+            {
+                "image_id": facts.image_id,
+                "study_id": facts.study_id,
+                "patient_id": facts.patient_id,
+                "source": self.source.name,
+                "path": self.there.hidden("path", entry.path),
+                "view": view,
+                "height": height,
+                "width": width,
+                "pixels": image.pixels.tobytes(),
+                "pixel_spacing_mm": image.pixel_spacing_mm,
+                "study_order": facts.study_order,
+                "age_years": facts.age_years,
+                "sex": facts.sex,
+                "split": split,
+            }
+        )
+        if split is not None:
+            self.summary.splits[split] += 1
+        if facts.study_id not in self.studies and facts.study_id not in self.there.studies:
+            sections = cut(facts.report) if facts.report else {}
+            self.studies[facts.study_id] = {
+                "study_id": facts.study_id,
+                "patient_id": facts.patient_id,
+                "source": self.source.name,
+                "report": facts.report,
+                **sections,
+            }
+        said_by = f"dataset:{self.source.name}"
+        self.labels += [
+            {
+                "study_id": facts.study_id,
+                "image_id": facts.image_id,
+                "finding": finding,
+                "value": value.value,
+                "said_by": said_by,
+            }
+            for finding, value in facts.labels
+        ]
+
+    def reject(self, refused: Rejected) -> None:
+        self.done += 1
+        self.summary.rejected[refused.reason] += 1
+        if len(self.summary.examples) < MOST_EXAMPLES:
+            self.summary.examples.append(f"{refused.reason}: {refused.message}")
+        if self.strict:
+            raise SourceError(f"{refused.message} Stopped, for bad files were not allowed; what was committed is kept.")
+        path, message = self.there.hidden("path", refused.path), refused.message
+        if self.names is not None:
+            message = "the message is not kept, for a path may name the patient; ingest again to see it."
+        if (path, refused.reason) not in self.there.rejects:
+            self.there.rejects.add((path, refused.reason))
+            self.rejects.append(
+                {"source": self.source.name, "path": path, "reason": refused.reason, "message": message}
+            )
+
+    def commit(self, archive: Archive) -> None:
+        """Labels and studies first: an image that is in the archive is one whose labels and report are there too."""
+        if self.labels:
+            self.summary.labels += archive.add_labels(_rows("labels", self.labels))
+        if self.studies:
+            archive.add_studies(_rows("studies", list(self.studies.values())))
+            self.there.studies.update(self.studies)
+            self.summary.studies += len(self.studies)
+            self.summary.reports += sum(row["report"] is not None for row in self.studies.values())
+        if self.images:
+            self.summary.added += archive.add_images(_rows("images", self.images))
+        if self.rejects:
+            archive.add_rejects(_rows("rejects", self.rejects))
+        self.images, self.studies, self.labels, self.rejects = [], {}, [], []
+
+
+def _open(path: Path, longer_side_px: int | None, text_policy: str | None, names: Pseudonyms | None) -> Archive:
+    settings: dict[str, Any] = {"pseudonymized": names is not None}
+    if longer_side_px is not None:
+        settings["longer_side_px"] = longer_side_px
+    if text_policy is not None or not (path / "archive.json").exists():
+        settings["text_policy"] = text_policy or DEFAULT_POLICY
+    return Archive.open_or_create(path, **settings)
+
+
+def _pseudonyms(salt: bytes | str | Path | None) -> Pseudonyms | None:
+    if salt is None:
+        return None
+    return Pseudonyms(salt) if isinstance(salt, bytes) else Pseudonyms.from_file(Path(salt))
+
+
+def _rows(table: str, rows: list[dict[str, Any]]) -> pa.Table:
+    schema = SCHEMAS[table]
+    names = [name for name in schema.names if any(name in row for row in rows)]
+    return pa.table({name: pa.array([row.get(name) for row in rows], schema.field(name).type) for name in names})
+
+
+def _count(number: int, one: str, many: str | None = None) -> str:
+    return f"{number:,} {one if number == 1 else many or one + 's'}"

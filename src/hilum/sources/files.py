@@ -1,0 +1,78 @@
+"""Find image files in a folder tree, by name or by their first bytes."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from hilum.errors import SourceError
+
+IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".dcm", ".dicom", ".img")
+
+
+def require_folder(root: Path, source: str, layout: str) -> None:
+    """Fail unless `root` is a folder that can be listed.
+
+    Raises:
+        SourceError: it is not there, is a file, or may not be read.
+    """
+    if not root.exists():
+        raise SourceError(f"{root} does not exist. Source '{source}' expects: {layout}")
+    if not root.is_dir():
+        raise SourceError(f"{root} is a file, not a folder. Source '{source}' expects: {layout}")
+    try:
+        next(os.scandir(root), None)
+    except OSError as error:
+        raise SourceError(f"{root} cannot be listed: {error.strerror}.") from error
+
+
+def walk(root: Path) -> Iterator[Path]:
+    """Every file under `root` in a fixed order, without hidden ones; links to folders are not followed."""
+    try:
+        with os.scandir(root) as listing:
+            found = sorted(listing, key=lambda item: item.name)
+    except OSError as error:
+        raise SourceError(f"{root} cannot be listed: {error.strerror}.") from error
+    for item in found:
+        if item.name.startswith("."):
+            continue
+        if item.is_dir(follow_symlinks=False):
+            yield from walk(Path(item.path))
+        else:
+            yield Path(item.path)
+
+
+def by_name(folders: list[Path]) -> dict[str, Path]:
+    """Image files directly in these folders, by file name; the first folder wins."""
+    found: dict[str, Path] = {}
+    for folder in folders:
+        for file in sorted(folder.iterdir()):
+            if file.suffix.lower() in IMAGE_SUFFIXES and not file.name.startswith("."):
+                found.setdefault(file.name, file)
+    return found
+
+
+def relative(file: Path, root: Path) -> str:
+    """The path of `file` under `root` with forward slashes; absolute where it lies elsewhere."""
+    try:
+        return file.relative_to(root).as_posix()
+    except ValueError:
+        return file.as_posix()
+
+
+def looks_like_dicom(file: Path) -> bool:
+    """True for a DICOM part 10 file, and for a bare data set as old devices write it (PS3.10 section 7.1)."""
+    try:
+        with file.open("rb") as stream:
+            head = stream.read(132)
+    except OSError:
+        return False
+    if head[128:132] == b"DICM":
+        return True
+    # A bare data set starts with group 0002 or 0008, then an explicit type or an implicit length below 256.
+    return (
+        head[:2] in (b"\x02\x00", b"\x08\x00")
+        and len(head) > 8
+        and (head[4:6].isalpha() or head[5:8] == b"\x00\x00\x00")
+    )

@@ -1,0 +1,195 @@
+"""NIH ChestX-ray14 (Wang et al. 2017, "ChestX-ray8", CVPR): 112,120 frontal radiographs of 30,805 patients."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import ClassVar
+
+from hilum.errors import SourceError, TableError
+from hilum.findings import LabelValue, canonical, fold
+from hilum.imaging import Radiograph
+from hilum.sources.files import by_name, relative, require_folder
+from hilum.sources.layout import Counts, Entry, Facts, Known, Progress, Rejected, no_progress
+from hilum.tables import read_table
+
+# As the dataset writes them.
+CLASSES = (
+    "Atelectasis",
+    "Cardiomegaly",
+    "Effusion",
+    "Infiltration",
+    "Mass",
+    "Nodule",
+    "Pneumonia",
+    "Pneumothorax",
+    "Consolidation",
+    "Edema",
+    "Emphysema",
+    "Fibrosis",
+    "Pleural_Thickening",
+    "Hernia",
+)
+NO_FINDING = "No Finding"
+TABLES = ("Data_Entry_2017_v2020.csv", "Data_Entry_2017.csv")
+COLUMNS = ("Image Index", "Finding Labels", "Patient ID")
+OLDEST_YEARS = 120
+_NAMES = {fold(name): name for name in (*CLASSES, NO_FINDING)} | {
+    "pleural effusion": "Effusion",
+    "infiltrate": "Infiltration",
+}
+
+
+class ChestXray14:
+    """NIH ChestX-ray14.
+
+    Images that the table lists and the folder lacks are counted, not rejected: the release comes in twelve parts. A
+    study is one follow-up number of one patient. Each image states all 14 findings and `No Finding`, present or absent.
+    """
+
+    name: ClassVar[str] = "nih"
+    task: ClassVar[str] = "multi-label, labels mined from reports"
+    outputs: ClassVar[tuple[str, ...]] = tuple(canonical(name) for name in CLASSES)
+    licence: ClassVar[str] = "free use with attribution to the NIH Clinical Center"
+    where: ClassVar[str] = "https://nihcc.app.box.com/v/ChestXray-NIHCC"
+    layout: ClassVar[str] = (
+        "Data_Entry_2017_v2020.csv (or Data_Entry_2017.csv); images flat, in images/ or in images_001/images/ ...; "
+        "train_val_list.txt and test_list.txt give the official split where they are there."
+    )
+
+    def __init__(self) -> None:
+        self.counts = Counts()
+
+    def open(self, root: Path, known: Known, progress: Progress = no_progress) -> int | None:
+        """Find the table, the images and the official split."""
+        require_folder(root, self.name, self.layout)
+        self._root = root
+        table_path = _table_in(root)
+        table = read_table(table_path, columns_needed=COLUMNS, numbers=False)
+        self._rows = table.select([name for name in table.column_names if fold(name) in _USED]).to_pylist()
+        self._table_path = table_path
+        parts = sorted(folder for folder in root.glob("images_*") if folder.is_dir())
+        folders = [root, root / "images", *parts, *(folder / "images" for folder in parts)]
+        self._files = by_name([folder for folder in folders if folder.is_dir()])
+        if not self._files:
+            raise SourceError(
+                f"{root} holds {table_path.name} but no image; looked in {root.name}/, images/ and images_*/images/. "
+                "Unpack the images_*.tar.gz parts there."
+            )
+        self._official = _official_split(root, self.counts)
+        present = sum(row["Image Index"] in self._files for row in self._rows)
+        if not present:
+            first = self._rows[0]["Image Index"] if self._rows else None
+            raise SourceError(
+                f"none of the {len(self._files):,} images in {root} is in {table_path.name} (its first: {first})."
+            )
+        missing = len(self._rows) - present
+        if missing:
+            self.counts.notes.append(
+                f"{missing:,} of {len(self._rows):,} images in {table_path.name} are not in the folder"
+            )
+        unlisted = len(self._files.keys() - {row["Image Index"] for row in self._rows})
+        if unlisted:
+            self.counts.skip(f"image not in {table_path.name}", unlisted)
+        return present
+
+    def entries(self) -> Iterator[Entry | Rejected]:
+        """Every listed image that is there, in the order of the table."""
+        odd_ages = 0
+        for number, row in enumerate(self._rows, start=1):
+            name = row["Image Index"]
+            if name is None or row["Patient ID"] is None:
+                path = f"{self._table_path.name} row {number}"
+                yield Rejected(path, "blank_id", f"{path}: 'Image Index' or 'Patient ID' is blank.")
+                continue
+            if name not in self._files:
+                continue
+            try:
+                labels = _labels(row["Finding Labels"], f"{self._table_path}, row {number}")
+            except TableError as error:
+                yield Rejected(relative(self._files[name], self._root), "unknown_label", str(error))
+                continue
+            age = _age(row.get("Patient Age"))
+            odd_ages += age is None and row.get("Patient Age") is not None
+            patient, follow_up = row["Patient ID"], _whole(row.get("Follow-up #"))
+            sex = (row.get("Patient Gender") or row.get("Patient Sex") or "").strip().upper()
+            facts = Facts(
+                image_id=name,
+                study_id=f"nih-{patient}-{follow_up:03d}" if follow_up is not None else f"nih-{name}",
+                patient_id=f"nih-{patient}",
+                view={"PA": "pa", "AP": "ap"}.get((row.get("View Position") or "").strip().upper(), "unknown"),
+                study_order=follow_up,
+                age_years=age,
+                sex=sex if sex in ("M", "F") else None,
+                split=self._official.get(name),
+                labels=labels,
+            )
+            yield Entry(relative(self._files[name], self._root), self._files[name], facts)
+        if odd_ages:
+            self.counts.notes.append(f"{odd_ages:,} impossible ages are stored as unknown")
+
+    def facts(self, entry: Entry, image: Radiograph) -> Facts | Rejected:
+        """What the table says."""
+        assert entry.facts is not None
+        return entry.facts
+
+
+_USED = {
+    fold(name) for name in (*COLUMNS, "Follow-up #", "Patient Age", "Patient Gender", "Patient Sex", "View Position")
+}
+
+
+def _table_in(root: Path) -> Path:
+    for name in TABLES:
+        if (root / name).is_file():
+            return root / name
+    others = sorted(root.glob("Data_Entry*.csv*"))
+    if others:
+        return others[0]
+    there = ", ".join(sorted(found.name for found in root.iterdir())[:8]) or "nothing"
+    raise SourceError(
+        f"{root} lacks {TABLES[0]} (or {TABLES[1]}); it holds: {there}. Source 'nih' expects: {ChestXray14.layout}"
+    )
+
+
+def _official_split(root: Path, counts: Counts) -> dict[str, str]:
+    lists = {"train_val": root / "train_val_list.txt", "test": root / "test_list.txt"}
+    absent = [file.name for file in lists.values() if not file.is_file()]
+    if len(absent) == 2:
+        return {}
+    if absent:
+        counts.notes.append(f"{absent[0]} is not there: the official split is not used")
+        return {}
+    return {name: split for split, file in lists.items() for name in file.read_text(encoding="utf-8").split()}
+
+
+def _labels(text: str | None, where: str) -> tuple[tuple[str, LabelValue], ...]:
+    """All 15 statements behind `Cardiomegaly|Effusion`; none behind a blank cell."""
+    if text is None:
+        return ()
+    named = set()
+    for part in text.split("|"):
+        known = _NAMES.get(fold(part))
+        if known is None:
+            raise TableError(
+                f"{where}: 'Finding Labels' has {part!r}; expected {NO_FINDING} or some of {', '.join(CLASSES)}."
+            )
+        named.add(known)
+    return tuple(
+        (canonical(name), LabelValue.POSITIVE if name in named else LabelValue.NEGATIVE)
+        for name in (*CLASSES, NO_FINDING)
+    )
+
+
+def _age(text: str | None) -> float | None:
+    """Years behind 58 or 058Y, 013M, 020D (both releases), or None: a few rows say more than 400."""
+    match = re.fullmatch(r"(\d+)([YMD]?)", (text or "").strip().upper())
+    if not match:
+        return None
+    years = int(match[1]) / {"": 1, "Y": 1, "M": 12, "D": 365.25}[match[2]]
+    return years if years <= OLDEST_YEARS else None
+
+
+def _whole(text: str | None) -> int | None:
+    return int(text) if text and text.strip().isdigit() else None
