@@ -6,18 +6,22 @@ Nothing is allocated on a file's word alone: sizes are checked in the header and
 
 from __future__ import annotations
 
+import logging
 import struct
 import warnings
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from io import BytesIO
 from typing import Any
 
 import numpy as np
 
 from hilum.errors import ImageError
-from hilum.imaging.codestream import frame_size
+from hilum.imaging.codestream import frame_size, jpeg_precision
 from hilum.imaging.grayscale import Lut, Rendering, Window, render
 from hilum.imaging.header import HEADER_TAGS, DicomHeader, header_of
+from hilum.imaging.jpeg12 import decode_jpeg12
 from hilum.imaging.limits import Limits
 from hilum.imaging.luma import rgb_to_gray
 from hilum.imaging.rle import decode_rle
@@ -110,11 +114,13 @@ def read_dataset(
     from pydicom.dataset import FileMetaDataset
 
     content = _inflated(content, limits, name)
-    with warnings.catch_warnings():  # pydicom warns of values it repairs; the ones that matter are checked below
-        warnings.simplefilter("ignore")
+    with quiet():
         dataset = dcmread(
             BytesIO(content), force=True, stop_before_pixels=not with_pixels, specific_tags=list(keywords)
         )
+    # pydicom returns what it has when a file ends inside its pixel data: nothing.
+    if with_pixels and "PixelData" not in dataset and any(tag in content for tag in PIXEL_DATA_TAGS):
+        raise ImageError(f"{name}: the file ends inside its pixel data. Copy it again from its source.", "truncated")
     if not any(keyword in dataset for keyword in ("SOPClassUID", "SOPInstanceUID", "Rows", "PixelData")):
         raise ImageError(
             f"{name}: expected a DICOM image, found none of its tags. The file may be garbage.", "not_an_image"
@@ -126,8 +132,6 @@ def read_dataset(
         dataset.file_meta.TransferSyntaxUID = (
             IMPLICIT_LITTLE if implicit else EXPLICIT_LITTLE if little else EXPLICIT_BIG
         )
-    if with_pixels and "PixelData" not in dataset and any(tag in content for tag in PIXEL_DATA_TAGS):
-        raise ImageError(f"{name}: the file ends inside its pixel data. Copy it again from its source.", "truncated")
     return dataset
 
 
@@ -145,8 +149,7 @@ def read_dicom(content: bytes, limits: Limits, name: str) -> tuple[np.ndarray, f
     Raises:
         ImageError: the pixels cannot be read, or cannot be trusted.
     """
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
+    with quiet():
         dataset = read_dataset(content, (*HEADER_TAGS, *PIXEL_TAGS), limits, name)
         remarks: list[str] = []
         _check_shape(dataset, limits, name)
@@ -160,6 +163,20 @@ def read_dicom(content: bytes, limits: Limits, name: str) -> tuple[np.ndarray, f
             remarks += more
         spacing = _row_spacing_mm(dataset, remarks)
         return pixels, spacing, header_of(dataset), remarks
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """pydicom warns of what it repairs and logs what a plugin could not do; what matters is raised or remarked here."""
+    logger = logging.getLogger("pydicom")
+    before = logger.level
+    logger.setLevel(logging.CRITICAL + 1)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logger.setLevel(before)
 
 
 def _inflated(content: bytes, limits: Limits, name: str) -> bytes:
@@ -252,7 +269,10 @@ def _decode(dataset: Any, limits: Limits, name: str) -> np.ndarray:
     elif syntax in DECODERS:
         frame = get_frame(dataset.PixelData, 0, number_of_frames=1)
         _check_frame(frame, dataset, name)
-        stored = _decode_compressed(dataset, get_decoder(syntax), DECODERS[syntax], name)
+        if syntax == JPEG_EXTENDED and dataset.SamplesPerPixel == 1 and (jpeg_precision(frame) or 0) > 8:
+            stored = decode_jpeg12(frame, dataset.Rows, dataset.Columns, name)
+        else:
+            stored = _decode_compressed(dataset, get_decoder(syntax), DECODERS[syntax], name)
     else:
         raise ImageError(
             f"{name}: transfer syntax {syntax} cannot be read. Convert the file, for example with gdcmconv.",
@@ -287,6 +307,9 @@ def _check_frame(frame: bytes, dataset: Any, name: str) -> None:
         raise ImageError(
             f"{name}: the compressed pixel data does not begin like a JPEG or JPEG 2000 stream.", "unreadable"
         )
+    # Codecs differ in what they make of a stream cut short; some fill the rest with gray and say nothing.
+    if b"\xff\xd9" not in frame[-16:]:
+        raise ImageError(f"{name}: the compressed pixel data has no end mark; it was cut short.", "truncated")
     if size != (dataset.Rows, dataset.Columns, dataset.SamplesPerPixel):
         header = (dataset.Rows, dataset.Columns, dataset.SamplesPerPixel)
         raise ImageError(

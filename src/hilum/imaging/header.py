@@ -136,13 +136,14 @@ def read_dicom_header(path: str | os.PathLike[str], *, limits: Limits = Limits()
         ImageError: the file is missing, or is not DICOM.
     """
     # Late, because pixels and header share the parser.
-    from hilum.imaging.dicom import is_dicom, read_dataset
+    from hilum.imaging.dicom import is_dicom, quiet, read_dataset
 
     content = open_file(path, limits)
     if not is_dicom(content):
         raise ImageError(f"{os.fspath(path)}: expected a DICOM file, got something else.", "not_an_image")
     try:
-        return header_of(read_dataset(content, HEADER_TAGS, limits, os.fspath(path), with_pixels=False))
+        with quiet():
+            return header_of(read_dataset(content, HEADER_TAGS, limits, os.fspath(path), with_pixels=False))
     except ImageError:
         raise
     except Exception as error:  # the boundary to the parser of foreign bytes

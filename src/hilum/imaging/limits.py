@@ -14,7 +14,7 @@ class Limits:
     Attributes:
         pixels: most rows x columns x samples of a picture. The largest film digitizers give about 50 million.
         bytes: most bytes of a file, and of a deflated data set once inflated.
-        seconds: wall clock time for one file. Kept by `DecodePool`'s workers; in-process decoding cannot be interrupted.
+        seconds: wall clock time for one file. Kept by `DecodePool`'s workers; in-process decoding cannot be stopped.
     """
 
     pixels: int = 80_000_000
