@@ -15,7 +15,7 @@ PRINTED = ("ranking", "calls")  # the rest is in results.csv and report.html
 PRINTED_DIFFERENCES = ("AUROC", "MCC", "F1")
 
 
-class COMMAND_CLASS(TyperCommand):  # noqa: N801
+class COMMAND_CLASS(TyperCommand):
     """Lets one option take several files, as a shell spreads them: `--readers readers/*.csv`."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
