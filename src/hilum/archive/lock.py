@@ -55,7 +55,10 @@ def write_lock(directory: Path) -> Iterator[None]:
             held.depth -= 1
             if held.depth == 0:
                 del _held[key]
-                os.close(held.descriptor)  # frees the lock; the file stays, so nobody locks a deleted one
+                # Unlocked by name, for a child being forked just now has the descriptor too. The file stays, so that
+                # nobody holds a lock on a deleted one.
+                fcntl.flock(held.descriptor, fcntl.LOCK_UN)
+                os.close(held.descriptor)
 
 
 def _take(place: Path, directory: Path) -> int:

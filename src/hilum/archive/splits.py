@@ -41,8 +41,8 @@ def hashed_split(patient_id: str, seed: int = 0, fractions: Mapping[str, float] 
         ArchiveError: a fraction is negative, of an unknown split, or they do not sum to 1.
 
     Example:
-        >>> hashed_split("patient-0001"), hashed_split("patient-0001", seed=1)
-        ('test', 'train')
+        >>> hashed_split("patient-7"), hashed_split("patient-7", seed=1)
+        ('test', 'val')
     """
     fractions = FRACTIONS if fractions is None else fractions
     unknown = [name for name in fractions if name not in SPLITS]
