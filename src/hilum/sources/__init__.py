@@ -10,7 +10,7 @@ _PUBLIC = {
     "Counts": "hilum.sources.layout",
     "Entry": "hilum.sources.layout",
     "Facts": "hilum.sources.layout",
-    "IngestSummary": "hilum.sources.engine",
+    "IngestSummary": "hilum.sources.summary",
     "Known": "hilum.sources.layout",
     "Pseudonyms": "hilum.sources.pseudonyms",
     "Rejected": "hilum.sources.layout",
@@ -24,7 +24,6 @@ __all__ = [*_PUBLIC]
 if TYPE_CHECKING:
     from hilum.sources.catalog import SOURCES as SOURCES
     from hilum.sources.catalog import make_source as make_source
-    from hilum.sources.engine import IngestSummary as IngestSummary
     from hilum.sources.engine import ingest as ingest
     from hilum.sources.layout import Counts as Counts
     from hilum.sources.layout import Entry as Entry
@@ -33,6 +32,7 @@ if TYPE_CHECKING:
     from hilum.sources.layout import Rejected as Rejected
     from hilum.sources.layout import Source as Source
     from hilum.sources.pseudonyms import Pseudonyms as Pseudonyms
+    from hilum.sources.summary import IngestSummary as IngestSummary
 
 
 def __getattr__(name: str) -> Any:

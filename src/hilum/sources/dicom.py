@@ -23,8 +23,7 @@ OTHER_MODALITIES = frozenset(
 )
 MEDIA_DIRECTORY = b"1.2.840.10008.1.3.10"
 DEFLATED = b"1.2.840.10008.1.2.1.99"
-PEEK_TAGS = ["StudyDate", "AccessionNumber", "PatientID", "SOPInstanceUID", "StudyInstanceUID"]
-LAST_PEEK_TAG = 0x0020000D  # Study Instance UID
+PEEK_TAGS = ("StudyDate", "PatientID", "SOPInstanceUID", "StudyInstanceUID")
 
 
 @dataclass(frozen=True)
@@ -205,10 +204,10 @@ def _peek(file: Path) -> Peek | None:
 
 def _parse(stream: object) -> Sequence[str | None]:
     from pydicom.filereader import read_partial
+    from pydicom.tag import Tag
 
-    dataset = read_partial(
-        stream, stop_when=lambda tag, vr, length: tag > LAST_PEEK_TAG, specific_tags=PEEK_TAGS, force=True
-    )
+    tags = [Tag(name) for name in PEEK_TAGS]
+    dataset = read_partial(stream, stop_when=lambda tag, vr, length: tag > tags[-1], specific_tags=tags, force=True)
     values = (dataset.get(name) for name in ("PatientID", "StudyInstanceUID", "SOPInstanceUID", "StudyDate"))
     return [str(value).strip(" \0") or None if value is not None else None for value in values]
 

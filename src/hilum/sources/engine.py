@@ -5,10 +5,10 @@ from __future__ import annotations
 import logging
 import os
 import time
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -19,73 +19,17 @@ from hilum.archive.schema import SCHEMAS, VIEWS
 from hilum.errors import ImageError, SourceError, UsageError
 from hilum.imaging import DecodePool, Limits, Radiograph
 from hilum.reports import DEFAULT_POLICY, POLICIES, cut
+from hilum.sources.already import AlreadyThere
 from hilum.sources.catalog import make_source
-from hilum.sources.layout import Entry, Facts, Known, Progress, Rejected, Source, no_progress
+from hilum.sources.layout import Entry, Facts, Progress, Rejected, Source, no_progress
 from hilum.sources.pseudonyms import Pseudonyms
 from hilum.sources.splitting import SPLITTING, Splitting
+from hilum.sources.summary import IngestSummary
 
 log = logging.getLogger(__name__)
 
 ROWS_PER_COMMIT = 512
 MOST_EXAMPLES = 5
-
-
-@dataclass
-class IngestSummary:
-    """What one ingest did.
-
-    Attributes:
-        source: name of the source.
-        added: images added now.
-        already_there: images that the archive held before.
-        rejected: reason -> how many files could not enter; the archive's `rejects` says which.
-        skipped: what was rightly left out -> how many.
-        studies, reports: studies added now, and how many of them have report text.
-        labels: statements written now.
-        splits: split -> images added now.
-        examples: messages of the first rejected files.
-        seconds: wall clock time.
-        notes: what the reader should know, in sentences.
-        dry_run: nothing was decoded or written; `added` is what would be tried.
-    """
-
-    source: str
-    added: int = 0
-    already_there: int = 0
-    rejected: Counter[str] = field(default_factory=Counter)
-    skipped: dict[str, int] = field(default_factory=dict)
-    studies: int = 0
-    reports: int = 0
-    labels: int = 0
-    splits: Counter[str] = field(default_factory=Counter)
-    examples: list[str] = field(default_factory=list)
-    seconds: float = 0.0
-    notes: list[str] = field(default_factory=list)
-    dry_run: bool = False
-
-    def lines(self) -> list[str]:
-        """The summary as lines of text."""
-        verb = "to add" if self.dry_run else "added"
-        rate = (
-            f" in {self.seconds:.1f} s ({self.added / self.seconds:.0f} images/s)"
-            if self.added and self.seconds
-            else ""
-        )
-        found = [f"{verb}: {_count(self.added, 'image')}{'' if self.dry_run else rate}"]
-        if not self.dry_run:
-            found.append(
-                f"       {_count(self.studies, 'study', 'studies')}, {self.reports:,} with a report, "
-                f"{_count(self.labels, 'label')}"
-            )
-        if self.splits:
-            found.append("split: " + ", ".join(f"{name} {count:,}" for name, count in sorted(self.splits.items())))
-        if self.already_there:
-            found.append(f"already there: {_count(self.already_there, 'image')}")
-        found += [f"left out: {count:,} ({why})" for why, count in self.skipped.items()]
-        if self.rejected:
-            reasons = ", ".join(f"{reason} {count:,}" for reason, count in self.rejected.most_common())
-            found.append(f"rejected: {_count(self.rejected.total(), 'file')} ({reasons})")
-        return found + [f"note: {note}" for note in self.notes]
 
 
 def ingest(
@@ -150,77 +94,31 @@ def ingest(
         raise UsageError(f"unknown text policy {text_policy!r}; expected one of {', '.join(POLICIES)}.")
     chosen = make_source(source, options) if isinstance(source, str) else source
     names = _pseudonyms(pseudonymize)
-    target: Archive | None
-    if isinstance(archive, Archive):
-        target = archive
-    elif dry_run and not (Path(archive) / "archive.json").exists():
-        target = None
-    else:
-        target = _open(Path(archive), longer_side_px, text_policy, names)
+    settings = {"longer_side_px": longer_side_px, "text_policy": text_policy}
+    target = archive if isinstance(archive, Archive) else _existing(Path(archive), settings)
     summary = IngestSummary(chosen.name, dry_run=dry_run)
     lock: AbstractContextManager[None] = target.writing() if target is not None and not dry_run else nullcontext()
     with lock:
-        sources = target.manifest.sources if target is not None else {}
-        splitting = Splitting.settle(sources, chosen.name, split, seed, fractions)
-        there = _There(target, chosen.name, names)
+        record = target.manifest.sources if target is not None else {}
+        _check_pseudonyms(target, names)
+        splitting = Splitting.settle(record, chosen.name, split, seed, fractions)
+        there = AlreadyThere(target, chosen.name, names)
         total = chosen.open(Path(root), there.known(), progress)
         run = _Run(chosen, there, summary, names, splitting, strict)
-        if dry_run or target is None:
+        if dry_run:
             run.count(total, progress)
         else:
-            # Before the first image, so that a killed run goes on with the same split and salt.
-            record = splitting.record() | (
-                {"salt_check": names.check} if names else {"root": str(Path(root).resolve())}
-            )
-            if sources.get(chosen.name) != record:
-                target.update_manifest(sources={**sources, chosen.name: record})
-            if workers is None:
-                workers = os.cpu_count() or 1
-            run.write(target, total, workers, limits or Limits(), rows_per_commit, progress)
+            if target is None:  # only now: a folder that is no such source should leave no empty archive
+                target = _create(Path(archive), settings, names)  # type: ignore[arg-type]  # an Archive is no None
+            with target.writing():
+                _remember(target, chosen.name, splitting, names, Path(root))
+                if workers is None:
+                    workers = os.cpu_count() or 1
+                run.write(target, total, workers, limits or Limits(), rows_per_commit, progress)
     summary.skipped = dict(chosen.counts.skipped)
     summary.notes = [*chosen.counts.notes]
     summary.seconds = time.perf_counter() - started
     return summary
-
-
-class _There:
-    """What the archive holds already of this source, and the ids of images of any source."""
-
-    def __init__(self, archive: Archive | None, source: str, names: Pseudonyms | None) -> None:
-        self.names = names
-        self.images: dict[str, tuple[str, int | None]] = {}  # path -> image id, study order
-        self.ids: set[str] = set()
-        self.foreign: dict[str, str] = {}  # image ids of other sources -> the source
-        self.patients: set[str] = set()
-        self.studies: set[str] = set()
-        self.rejects: set[tuple[str, str]] = set()
-        if archive is None:
-            return
-        rows = archive.images(["image_id", "source", "path", "patient_id", "study_order"])
-        for batch in rows.select(["source", "path", "image_id", "patient_id", "study_order"]).to_batches():
-            for of, path, name, patient, order in zip(*(column.to_pylist() for column in batch.columns), strict=True):
-                if of != source:
-                    self.foreign[name] = of
-                    continue
-                self.images[path] = (name, order)
-                self.ids.add(name)
-                self.patients.add(patient)
-        self.studies = set(archive.studies(["study_id"])["study_id"].to_pylist())
-        refused = archive.rejects()
-        self.rejects = {
-            (path, reason)
-            for of, path, reason in zip(*(refused[n].to_pylist() for n in ("source", "path", "reason")), strict=True)
-            if of == source
-        }
-
-    def known(self) -> Known:
-        return Known(
-            order_of=lambda path: self.images.get(self.hidden("path", path), ("", None))[1],
-            has_patient=lambda patient: self.hidden("patient", patient) in self.patients,
-        )
-
-    def hidden(self, kind: str, identifier: str) -> str:
-        return self.names.of(kind, identifier) if self.names else identifier
 
 
 class _Run:
@@ -229,7 +127,7 @@ class _Run:
     def __init__(
         self,
         source: Source,
-        there: _There,
+        there: AlreadyThere,
         summary: IngestSummary,
         names: Pseudonyms | None,
         splitting: Splitting,
@@ -424,13 +322,36 @@ class _Run:
         self.images, self.studies, self.labels, self.rejects = [], {}, [], []
 
 
-def _open(path: Path, longer_side_px: int | None, text_policy: str | None, names: Pseudonyms | None) -> Archive:
-    settings: dict[str, Any] = {"pseudonymized": names is not None}
-    if longer_side_px is not None:
-        settings["longer_side_px"] = longer_side_px
-    if text_policy is not None or not (path / "archive.json").exists():
-        settings["text_policy"] = text_policy or DEFAULT_POLICY
-    return Archive.open_or_create(path, **settings)
+def _existing(path: Path, settings: Mapping[str, Any]) -> Archive | None:
+    """The archive at `path` if there is one; its settings must be those asked for."""
+    if not (path / "archive.json").exists():
+        return None
+    return Archive.open_or_create(path, **{name: value for name, value in settings.items() if value is not None})
+
+
+def _create(path: Path, settings: Mapping[str, Any], names: Pseudonyms | None) -> Archive:
+    given = {name: value for name, value in settings.items() if value is not None}
+    return Archive.create(path, **{"text_policy": DEFAULT_POLICY, **given, "pseudonymized": names is not None})
+
+
+def _check_pseudonyms(archive: Archive | None, names: Pseudonyms | None) -> None:
+    """An archive is pseudonymized as a whole and under one salt, or not at all."""
+    if archive is None:
+        return
+    if names is None and archive.manifest.pseudonymized:
+        raise UsageError(f"{archive.path} holds pseudonyms only; give its salt with --pseudonymize SALT-FILE.")
+    if names is not None and not archive.manifest.pseudonymized:
+        raise UsageError(f"{archive.path} holds identifiers as they are; ingest into a new archive to hide them.")
+    checks = {record.get("salt_check") for record in archive.manifest.sources.values() if isinstance(record, Mapping)}
+    if names is not None and checks and names.check not in checks:
+        raise UsageError(f"{archive.path} was made with another salt: one patient would get two names. Use that salt.")
+
+
+def _remember(archive: Archive, source: str, splitting: Splitting, names: Pseudonyms | None, root: Path) -> None:
+    """Before the first image, so that a killed run goes on with the same split and salt."""
+    record = splitting.record() | ({"salt_check": names.check} if names else {"root": str(root.resolve())})
+    if archive.manifest.sources.get(source) != record:
+        archive.update_manifest(sources={**archive.manifest.sources, source: record})
 
 
 def _pseudonyms(salt: bytes | str | Path | None) -> Pseudonyms | None:
@@ -443,7 +364,3 @@ def _rows(table: str, rows: list[dict[str, Any]]) -> pa.Table:
     schema = SCHEMAS[table]
     names = [name for name in schema.names if any(name in row for row in rows)]
     return pa.table({name: pa.array([row.get(name) for row in rows], schema.field(name).type) for name in names})
-
-
-def _count(number: int, one: str, many: str | None = None) -> str:
-    return f"{number:,} {one if number == 1 else many or one + 's'}"
