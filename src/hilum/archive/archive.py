@@ -61,7 +61,7 @@ class Archive:
             name: Table(path / f"{name}.lance", schema, versions.get(name)) for name, schema in SCHEMAS.items()
         }
         self._pixels: PixelReader | None = None
-        self._ids: dict[str, tuple[int, set[str]]] = {}
+        self._ids: dict[Path, tuple[int, set[str]]] = {}  # of each table: its version, and the ids in it
 
     @classmethod
     def create(
@@ -232,18 +232,14 @@ class Archive:
             raise ArchiveError(
                 f"embeddings: the vector of image {image_ids[bad[0]]!r} is not finite ({len(bad)} such)."
             )
-        ids = [str(name) for name in image_ids]
         with self.writing():
             table = self._embedding_table(fingerprint, vectors.shape[1])
             stored = table.schema.field("vector").type.list_size
             if stored != vectors.shape[1]:
                 raise ArchiveError(f"{table.path} holds vectors of {stored} numbers, got {vectors.shape[1]}.")
-            there = set(table.read(["image_id"])["image_id"].to_pylist())
-            take = [i for i in _first_of_each(ids) if ids[i] not in there]
-            flat = pa.array(vectors[take].reshape(-1))
-            column = pa.FixedSizeListArray.from_arrays(flat, vectors.shape[1])
-            table.append(pa.table([pa.array([ids[i] for i in take], pa.string()), column], schema=table.schema))
-        return len(take)
+            names = pa.array([str(name) for name in image_ids], pa.string())
+            column = pa.FixedSizeListArray.from_arrays(pa.array(vectors.reshape(-1)), vectors.shape[1])
+            return self._append_new(table, "image_id", pa.table([names, column], schema=table.schema))
 
     def set_splits(self, splits: Mapping[str, str]) -> int:
         """Give the images of these patients a split, in one commit that leaves the pixels where they are.
@@ -347,15 +343,18 @@ class Archive:
     def _add_new(self, name: str, key: str, rows: pa.Table) -> int:
         fitted = fit(name, rows)
         with self.writing():
-            table = self._tables[name]
-            version, ids = self._ids.get(name, (-1, set()))
-            if version != table.version:
-                ids = set(table.read([key])[key].to_pylist())
-            names = fitted[key].to_pylist()
-            new = [i for i in _first_of_each(names) if names[i] not in ids]
-            table.append(fitted if len(new) == len(names) else fitted.take(pa.array(new, pa.int64())))
-            ids.update(names[i] for i in new)
-            self._ids[name] = (table.version, ids)
+            return self._append_new(self._tables[name], key, fitted)
+
+    def _append_new(self, table: Table, key: str, rows: pa.Table) -> int:
+        """Append the rows whose `key` is not in the table yet; ids are kept between calls, for ingest makes many."""
+        version, ids = self._ids.get(table.path, (-1, set()))
+        if version != table.version:
+            ids = set(table.read([key])[key].to_pylist())
+        names = rows[key].to_pylist()
+        new = [i for i in _first_of_each(names) if names[i] not in ids]
+        table.append(rows if len(new) == len(names) else rows.take(pa.array(new, pa.int64())))
+        ids.update(names[i] for i in new)
+        self._ids[table.path] = (table.version, ids)
         return len(new)
 
     def _rows(self, addresses: np.ndarray) -> np.ndarray:

@@ -64,9 +64,7 @@ def load_manifest(directory: Path) -> Manifest:
     """
     place = directory / NAME
     if not directory.exists():
-        raise ArchiveError(
-            f"{directory}: no such archive. Make one with: hilum ingest SOURCE PATH --archive {directory}"
-        )
+        raise ArchiveError(f"{directory}: no such archive. Make one with: hilum ingest SOURCE PATH -o {directory}")
     if not directory.is_dir():
         raise ArchiveError(f"{directory} is a file; an archive is a directory made by `hilum ingest`.")
     try:

@@ -26,6 +26,7 @@ def info(
     if as_json:
         typer.echo(json.dumps(summary, indent=2, ensure_ascii=False))
         return
+    from rich.columns import Columns
     from rich.console import Console
 
     console = Console()
@@ -34,39 +35,44 @@ def info(
         f"{summary['size_bytes'] / 1e6:,.1f} MB on disk"
     )
     console.print(f"{summary['path']}\n{head}", highlight=False, markup=False, soft_wrap=True)
-    for table in _tables(summary):
+    console.print(_grid(("setting", "value"), [(k, _short(v)) for k, v in summary["manifest"].items()], text=2))
+    console.print(Columns(_small_tables(summary), padding=(0, 4)))
+    for table in _wide_tables(summary):
         console.print(table)
 
 
-def _tables(summary: dict[str, Any]) -> list[Table]:
-    shown = [_grid("archive", ("setting", "value"), [(k, _short(v)) for k, v in summary["manifest"].items()])]
-    for name, counts in summary["by"].items():
-        shown.append(_grid(f"images by {name}", (name, "images"), [(k, f"{n:,}") for k, n in counts.items()]))
-    shown.append(_grid("studies with", ("text", "studies"), [(k, f"{n:,}") for k, n in summary["reports"].items()]))
+def _small_tables(summary: dict[str, Any]) -> list[Table]:
+    counted = [(name, "images", counts) for name, counts in summary["by"].items()]
+    counted.append(("text", "studies", summary["reports"]))
+    if summary["rejects"]:
+        counted.append(("rejected for", "files", summary["rejects"]))
+    return [_grid((name, unit), [(k, f"{n:,}") for k, n in counts.items()]) for name, unit, counts in counted]
+
+
+def _wide_tables(summary: dict[str, Any]) -> list[Table]:
+    shown = []
     if summary["labels"]:
         values = ("positive", "negative", "uncertain", "not_mentioned")
         rows = [(r["said_by"], r["finding"], *(f"{r.get(v, 0):,}" for v in values)) for r in summary["labels"]]
-        shown.append(_grid("labels", ("said by", "finding", *(v.replace("_", " ") for v in values)), rows, text=2))
+        shown.append(_grid(("labels said by", "finding", *(v.replace("_", " ") for v in values)), rows, text=2))
     if summary["embeddings"]:
         rows = [(e["fingerprint"], f"{e['n']:,}", f"{e['dimension']:,}") for e in summary["embeddings"]]
-        shown.append(_grid("embeddings", ("model fingerprint", "images", "dimension"), rows))
-    if summary["rejects"]:
-        shown.append(
-            _grid("rejected files", ("reason", "files"), [(k, f"{n:,}") for k, n in summary["rejects"].items()])
-        )
+        shown.append(_grid(("embeddings by model", "images", "dimension"), rows))
     return shown
 
 
-def _grid(title: str, columns: tuple[str, ...], rows: list[tuple[str, ...]], text: int = 1) -> Table:
+def _grid(columns: tuple[str, ...], rows: list[tuple[str, ...]], text: int = 1) -> Table:
+    """A table whose first `text` columns are words, the others numbers."""
     from rich import box
     from rich.markup import escape
     from rich.table import Table
 
-    table = Table(title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, pad_edge=False)
+    table = Table(header_style="bold", box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False)
     for place, column in enumerate(columns):
-        table.add_column(column, justify="left" if place < text or title == "archive" else "right", overflow="fold")
+        table.add_column(column, justify="left" if place < text else "right", overflow="fold")
     for row in rows:
         table.add_row(*(escape(cell) for cell in row))
+    table.add_row()
     return table
 
 
