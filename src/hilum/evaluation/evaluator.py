@@ -68,7 +68,16 @@ class Evaluation:
         """Write `results.csv`, the figures and `report.html` into a folder; files of those names are replaced."""
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
+        # Here, because drawing loads matplotlib, and measuring does not need it.
+        from hilum.evaluation.figures import draw
+        from hilum.evaluation.html_report import render
+
         write_csv(self.results, folder / "results.csv")
+        pictures = draw(self)
+        for picture in pictures:
+            (folder / f"{picture.name}.png").write_bytes(picture.png)
+            (folder / f"{picture.name}.svg").write_bytes(picture.svg)
+        (folder / "report.html").write_text(render(self, pictures), encoding="utf-8")
         return folder
 
 
