@@ -252,6 +252,17 @@ def test_compaction_keeps_rows_and_leaves_readers_alone(
     assert stored.vectors[:, 0].tolist() == list(range(0, 24, 3))
 
 
+def test_rows_deleted_by_another_program_leave_the_others_readable(filled: Archive, drawn: Drawn) -> None:
+    lance.dataset(filled.path / "images.lance").delete("image_id IN ('i2', 'i7')")
+    archive = Archive.open(filled.path)
+    archive.set_splits({"p4": "test"})
+    left = [0, 1, 3, 4, 5, 6, 8, 9]
+    assert archive.images(["image_id"]).to_pydict() == {"image_id": [f"i{i}" for i in left], "row": list(range(8))}
+    assert archive.images(["image_id"], "split = 'test'")["row"].to_pylist() == [6, 7]
+    for number, pixels in zip(left, archive.pixels(range(8)), strict=True):
+        assert np.array_equal(pixels, drawn(number))
+
+
 def test_a_pickled_archive_keeps_its_version(filled: Archive, image_rows: Rows) -> None:
     reader = Archive.open(filled.path)
     sent = pickle.dumps(reader)

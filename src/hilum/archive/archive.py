@@ -363,11 +363,10 @@ class Archive:
         if dataset is None or not len(addresses):
             return np.zeros(0, np.int64)
         fragments = dataset.get_fragments()
-        if any(fragment.num_deletions for fragment in fragments):
-            raise ArchiveError(
-                f"{self._tables['images'].path}: rows were deleted by another program, so positions no longer fit. "
-                "Call Archive.compact() once."
-            )
+        if any(fragment.num_deletions for fragment in fragments):  # by another program, for we never delete
+            stored = self._tables["images"].read(["height"], with_row_address=True)["_rowaddr"].to_numpy()
+            order = np.argsort(stored)
+            return order[np.searchsorted(stored[order], addresses)]
         counts = [fragment.physical_rows for fragment in fragments]
         starts = np.zeros(max(fragment.fragment_id for fragment in fragments) + 1, np.int64)
         starts[[fragment.fragment_id for fragment in fragments]] = np.cumsum([0, *counts[:-1]])
