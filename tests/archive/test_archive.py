@@ -137,6 +137,8 @@ def test_rows_that_contradict_themselves_are_refused(archive: Archive, image_row
         archive.add_images(image_rows(0, 2, height=[image_rows(0, 1)["height"][0].as_py(), 99]))
     with pytest.raises(ArchiveError, match="row 1: 'view' is 'oblique'; expected one of pa, ap"):
         archive.add_images(image_rows(0, 2, view=["pa", "oblique"]))
+    with pytest.raises(ArchiveError, match=r"row 1 \(i1\): 'pixels_sha1' is abc"):
+        archive.add_images(image_rows(0, 2, pixels_sha1=[None, "abc"]))
     with pytest.raises(ArchiveError, match="row 0: 'patient_id' is empty"):
         archive.add_images(image_rows(0, 2, patient_id=[None, "p"]))
     with pytest.raises(ArchiveError, match="column 'pixels' is missing"):

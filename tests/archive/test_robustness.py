@@ -20,7 +20,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from hilum.archive import Archive
+from hilum.archive import Archive, check
 from hilum.errors import ArchiveError
 
 PER_COMMIT = 40
@@ -296,6 +296,22 @@ def test_what_is_no_archive_is_named(tmp_path: Path) -> None:
         Archive.open(tmp_path / "folder" / "x.dcm")
     with pytest.raises(ArchiveError, match="cannot write"):
         Archive.create(tmp_path / "folder" / "x.dcm" / "deeper")
+
+
+def test_a_flipped_byte_is_found(filled: Archive, drawn: Callable[[int], np.ndarray]) -> None:
+    def flip(number: int) -> None:
+        for place in (filled.path / "images.lance" / "data").iterdir():
+            stored = place.read_bytes()
+            if drawn(number).tobytes() in stored:
+                at = stored.index(drawn(number).tobytes())
+                place.write_bytes(stored[:at] + bytes([stored[at] ^ 1]) + stored[at + 1 :])
+
+    flip(3)
+    problem = next(p for p in check(Archive.open(filled.path)) if p.kind == "damaged_image")
+    assert problem.examples == ("i3",)
+    flip(9)
+    with pytest.raises(ArchiveError, match="row 9: the pixels are not those that were stored"):
+        Archive.open(filled.path).pixels([0])
 
 
 def test_a_data_file_cut_short_is_named_before_it_is_read(filled: Archive) -> None:

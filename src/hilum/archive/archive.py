@@ -177,7 +177,7 @@ class Archive:
 
         Args:
             rows: columns as in `hilum.archive.schema.IMAGES`; `pixels` are height * width raw bytes. Needed: image_id,
-                study_id, patient_id, height, width, pixels. `pixels_sha1` is computed where absent.
+                study_id, patient_id, height, width, pixels. `pixels_sha1` is computed.
 
         Returns:
             How many were added.

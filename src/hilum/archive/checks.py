@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from hilum.archive.archive import Archive
+from hilum.archive.schema import pixels_sha1
 from hilum.archive.splits import patients_in_two_splits
 
 FRONTAL = ("pa", "ap", "ap_supine")
@@ -43,7 +44,7 @@ class Problem:
 
 
 def check(archive: Archive, progress: Callable[[int, int], None] | None = None) -> list[Problem]:
-    """Look for leaks, duplicates, orphans, and constant or inverted-looking images.
+    """Look for leaks, duplicates, orphans, and damaged, constant or inverted-looking images.
 
     Args:
         archive: read once, pixels included.
@@ -179,18 +180,27 @@ def _orphan_labels(labels: pa.Table, images: pa.Table, studies: pa.Table) -> lis
 def _odd_pixels(
     archive: Archive, images: pa.Table, progress: Callable[[int, int], None] | None
 ) -> list[Problem | None]:
-    rows, views, names = (images[column].to_pylist() for column in ("row", "view", "image_id"))
-    constant, inverted = [], []
+    rows, views, names, hashes = (images[c].to_pylist() for c in ("row", "view", "image_id", "pixels_sha1"))
+    constant, inverted, damaged = [], [], []
     for start in range(0, len(rows), _BATCH):
         batch = slice(start, start + _BATCH)
-        for pixels, view, name in zip(archive.pixels(rows[batch]), views[batch], names[batch], strict=True):
-            if int(pixels.max()) - int(pixels.min()) < _FLAT_RANGE:
+        read = archive.pixels(rows[batch])
+        for pixels, view, name, sha1 in zip(read, views[batch], names[batch], hashes[batch], strict=True):
+            if pixels_sha1(pixels.data) != sha1:
+                damaged.append(name)
+            elif int(pixels.max()) - int(pixels.min()) < _FLAT_RANGE:
                 constant.append(name)
             elif view in FRONTAL and looks_inverted(pixels):
                 inverted.append(name)
         if progress is not None:
             progress(min(start + _BATCH, len(rows)), len(rows))
     return [
+        _problem(
+            "damaged_image",
+            damaged,
+            "images do not have the pixels that were stored (their SHA-1 differs): the disk or a copy damaged them.",
+            "Restore the archive from a backup, or ingest the sources into a new one.",
+        ),
         _problem(
             "constant_image",
             constant,

@@ -9,6 +9,7 @@ from __future__ import annotations
 import difflib
 import hashlib
 import re
+from typing import TYPE_CHECKING
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -22,6 +23,9 @@ VIEWS = ("pa", "ap", "ap_supine", "lateral", "unknown")
 SPLITS = ("train", "val", "test")
 VALUES = tuple(value.value for value in LabelValue)
 SECTIONS = ("findings", "impression", "indication", "comparison", "technique", "history")
+
+if TYPE_CHECKING:
+    from _typeshed import ReadableBuffer
 
 _BLOB = {b"lance-encoding:blob": b"true"}
 
@@ -67,6 +71,11 @@ _ALLOWED = {"view": VIEWS, "value": VALUES}
 def embedding_schema(dimension: int) -> pa.Schema:
     """Columns of one embedding table with vectors of `dimension` floats."""
     return pa.schema([pa.field("image_id", pa.string()), pa.field("vector", pa.list_(pa.float32(), dimension))])
+
+
+def pixels_sha1(pixels: ReadableBuffer) -> str:
+    """SHA-1 of raw pixel bytes, as hexadecimal text: tells equal images, and pixels that changed on disk."""
+    return hashlib.sha1(pixels, usedforsecurity=False).hexdigest()
 
 
 def fit(table: str, rows: pa.Table) -> pa.Table:
@@ -169,13 +178,14 @@ def _fit_images(rows: pa.Table) -> pa.Table:
             f"images, row {row} ({rows['image_id'][row]}): {lengths[row]} bytes of pixels for "
             f"{rows['height'][row]} x {rows['width'][row]}; expected height * width bytes of raw 8-bit gray."
         )
-    sha1 = rows["pixels_sha1"]
-    if sha1.null_count:
-        filled = [
-            given or hashlib.sha1(pixels.as_buffer(), usedforsecurity=False).hexdigest()
-            for given, pixels in zip(sha1.to_pylist(), rows["pixels"], strict=True)
-        ]
-        rows = _with(rows, "pixels_sha1", pa.array(filled, pa.string()))
+    sha1 = [pixels_sha1(pixels.as_buffer()) for pixels in rows["pixels"]]
+    for row, (given, computed) in enumerate(zip(rows["pixels_sha1"].to_pylist(), sha1, strict=True)):
+        if given not in (None, computed):
+            raise ArchiveError(
+                f"images, row {row} ({rows['image_id'][row]}): 'pixels_sha1' is {given}; its pixels have {computed}. "
+                "Leave the column out to have it computed; if it was right, the pixels were damaged on the way."
+            )
+    rows = _with(rows, "pixels_sha1", pa.array(sha1, pa.string()))
     return _with(rows, "view", pc.fill_null(rows["view"], "unknown"))
 
 
