@@ -109,14 +109,14 @@ def test_the_model_folder_gives_the_same_labels_without_a_pickle(labeler: Neural
     }
     again = load_labeler(tmp_path / "model")
     np.testing.assert_array_equal(again.predict(texts).scores, labeler.predict(texts).scores)
-    assert again.label(texts[1]).labels == labeler.label_many(texts)[1].labels
+    assert again.label(texts[1]).values == labeler.label_many(texts)[1].values
     assert again.tokenizer.reports(texts[:1], 512, 64)[0].windows == ((101, 200, 201, 205, 102),)
 
 
 def test_labels_carry_the_score_of_every_state(labeler: NeuralLabeler) -> None:
     found = labeler.label("No effusion.")
-    assert set(found.labels) == set(HEADS)
-    for finding, state in found.labels.items():
+    assert set(found.values) == set(HEADS)
+    for finding, state in found.values.items():
         scores = found.scores[finding]
         assert max(scores, key=scores.__getitem__) is state
         assert sum(scores.values()) == pytest.approx(1, abs=1e-5)

@@ -72,7 +72,7 @@ def read_grid(path: Path, id_column: str | None = None, group_column: str | None
 
     table = read_table(path, numbers=False)
     header = list(table.column_names)
-    id_name = _id_column(path, header, id_column)
+    id_name = id_column_of(path, header, id_column)
     columns = {column: canonical(column) for column in header if canonical(column) in CHEXPERT_NAMES}
     if not columns:
         raise TableError(
@@ -83,7 +83,7 @@ def read_grid(path: Path, id_column: str | None = None, group_column: str | None
     if twice:
         raise TableError(f"{path}: two columns mean {twice[0]!r}. Keep one of them.")
     require_columns(path, header, [group_column] if group_column else [])
-    ids = _ids(path, id_name, as_text(table[id_name]).to_pylist())
+    ids = unique_ids(path, id_name, as_text(table[id_name]).to_pylist())
     codes = np.column_stack([_codes(path, column, as_text(table[column]).to_pylist()) for column in columns])
     groups = None if group_column is None else tuple(as_text(table[group_column]).to_pylist())
     if groups is not None and None in groups:
@@ -114,7 +114,8 @@ def _codes(path: Path, column: str, cells: Sequence[str | None]) -> np.ndarray:
     return np.array([known[cell] for cell in cells], dtype=np.int8)
 
 
-def _ids(path: Path, column: str, cells: Sequence[str | None]) -> tuple[str, ...]:
+def unique_ids(path: Path, column: str, cells: Sequence[str | None]) -> tuple[str, ...]:
+    """The identifiers of a table, each there and there once."""
     seen: dict[str, int] = {}
     for row, name in enumerate(cells):
         if name is None:
@@ -128,7 +129,8 @@ def _ids(path: Path, column: str, cells: Sequence[str | None]) -> tuple[str, ...
     return tuple(seen)
 
 
-def _id_column(path: Path, header: list[str], wanted: str | None) -> str:
+def id_column_of(path: Path, header: Sequence[str], wanted: str | None) -> str:
+    """The identifier's column: the wanted one, else the first usual name."""
     if wanted is not None:
         if wanted in header:
             return wanted

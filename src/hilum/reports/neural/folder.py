@@ -35,6 +35,7 @@ class LabelerConfig:
         text_policy: which part of a report it was trained on.
         origin: where the weights come from ("trained", "imported: ...").
         training: recipe, data counts and measured numbers, for the model card.
+        fingerprint: a hash of weights, vocabulary and reading settings; "" until it is saved.
     """
 
     encoder: dict[str, Any]
@@ -46,6 +47,7 @@ class LabelerConfig:
     text_policy: str = ""
     origin: str = "trained"
     training: dict[str, Any] = field(default_factory=dict)
+    fingerprint: str = ""
 
 
 def write_folder(folder: Path, network: CheXbert, tokenizer: ReportTokenizer, config: LabelerConfig) -> str:
@@ -58,7 +60,7 @@ def write_folder(folder: Path, network: CheXbert, tokenizer: ReportTokenizer, co
     special = {"first": tokenizer.first, "last": tokenizer.last, "pad": tokenizer.pad}
     content = {"kind": KIND, "format_version": FORMAT_VERSION, "tokens": special, **asdict(config)}
     fingerprint = _fingerprint(folder, content)
-    content = {"fingerprint": fingerprint, **content}
+    content["fingerprint"] = fingerprint
     (folder / "config.json").write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
     (folder / "README.md").write_text(model_card(config, fingerprint, network), encoding="utf-8")
     return fingerprint

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 import torch
 
-from hilum.findings import LabelValue
+from hilum.findings import CHEXPERT_NAMES, LabelValue
 from hilum.reports.grid import NO_FINDING, STATES
+from hilum.reports.labels import ReportLabels
 from hilum.reports.neural.folder import LabelerConfig, read_folder, write_folder
 from hilum.reports.neural.network import CheXbert, state_scores
 from hilum.reports.neural.tokens import ReportTokenizer, TokenizedReport
@@ -26,20 +27,18 @@ _STRENGTH = np.array([0, 3, 1, 2])  # by class code
 
 
 @dataclass(frozen=True)
-class NeuralLabels:
-    """What the labeler says of one report.
+class NeuralLabels(ReportLabels):
+    """What the labeler says of one report: values as the rule labeler gives them, and scores.
 
     Attributes:
-        labels: the state of each finding.
         scores: the softmax score of each finding's four states. A score, not a calibrated probability.
         windows: how many windows the report was read in.
         cut_tokens: tokens at its end that were not read (only when the labeler cuts long reports).
     """
 
-    labels: dict[str, LabelValue]
-    scores: dict[str, dict[LabelValue, float]]
-    windows: int
-    cut_tokens: int
+    scores: dict[str, dict[LabelValue, float]] = field(default_factory=dict)
+    windows: int = 1
+    cut_tokens: int = 0
 
 
 @dataclass(frozen=True)
@@ -65,6 +64,11 @@ class NeuralLabeler:
         self.network, self.tokenizer, self.config = network.eval(), tokenizer, config
 
     @property
+    def said_by(self) -> str:
+        """How an archive names this labeler."""
+        return f"model@{self.config.fingerprint}"
+
+    @property
     def findings(self) -> tuple[str, ...]:
         """What is labeled, in the order of the heads."""
         return self.network.findings
@@ -76,15 +80,13 @@ class NeuralLabeler:
     def label_many(self, texts: Sequence[str], batch_tokens: int = BATCH_TOKENS) -> list[NeuralLabels]:
         """What is said in each report, in the given order."""
         found = self.predict(texts, batch_tokens)
+        columns = [(name, self.findings.index(name)) for name in sorted(self.findings, key=_column_order)]
         return [
             NeuralLabels(
-                {finding: STATES[int(code)] for finding, code in zip(self.findings, codes, strict=True)},
-                {
-                    finding: dict(zip(STATES, map(float, score), strict=True))
-                    for finding, score in zip(self.findings, scores, strict=True)
-                },
-                int(windows),
-                int(cut),
+                values={name: STATES[codes[column]] for name, column in columns},
+                scores={name: dict(zip(STATES, map(float, scores[column]), strict=True)) for name, column in columns},
+                windows=int(windows),
+                cut_tokens=int(cut),
             )
             for codes, scores, windows, cut in zip(
                 found.codes, found.scores, found.windows, found.cut_tokens, strict=True
@@ -184,6 +186,10 @@ def combine_windows(scores: np.ndarray, owners: np.ndarray, findings: Sequence[s
             surest = np.where(vote == winner, score[:, winner], -1).argmax()
             codes[report, column], kept[report, column] = winner, score[surest]
     return codes, kept
+
+
+def _column_order(finding: str) -> int:
+    return CHEXPERT_NAMES.index(finding) if finding in CHEXPERT_NAMES else len(CHEXPERT_NAMES)
 
 
 def length_batches(lengths: Sequence[int], batch_tokens: int) -> Iterator[np.ndarray]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,9 +12,9 @@ from tokenizers import Tokenizer
 from tokenizers.models import WordPiece
 from tokenizers.normalizers import BertNormalizer
 from tokenizers.pre_tokenizers import BertPreTokenizer
-from tokenizers.trainers import WordPieceTrainer
 
 from hilum.errors import CheckpointError, ModelError
+from hilum.reports.neural.wordpieces import learn_wordpieces
 
 SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 
@@ -90,9 +91,13 @@ class ReportTokenizer:
     @classmethod
     def trained_on(cls, texts: Iterable[str], size: int) -> ReportTokenizer:
         """A WordPiece vocabulary learned from reports, uncased, of at most `size` tokens."""
-        tokenizer = _wordpiece(WordPiece(unk_token="[UNK]"), lowercase=True)
-        trainer = WordPieceTrainer(vocab_size=size, min_frequency=2, special_tokens=list(SPECIAL), show_progress=False)
-        tokenizer.train_from_iterator((clean(text) for text in texts), trainer)
+        words: Counter[str] = Counter()
+        normalizer, cutter = BertNormalizer(lowercase=True), BertPreTokenizer()
+        for text in texts:
+            words.update(word for word, _ in cutter.pre_tokenize_str(normalizer.normalize_str(clean(text))))
+        pieces = [*SPECIAL, *learn_wordpieces(words, size - len(SPECIAL))]
+        vocabulary = {piece: number for number, piece in enumerate(pieces)}
+        tokenizer = _wordpiece(WordPiece(vocabulary, unk_token="[UNK]"), lowercase=True)
         return cls.from_tokenizer(tokenizer, "the vocabulary trained on these reports")
 
     @property

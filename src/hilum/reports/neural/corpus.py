@@ -1,0 +1,162 @@
+"""Where a labeler's training reports come from: an archive or a table, with rule labels and, for some, expert labels."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from hilum.errors import TrainingError, UsageError
+from hilum.reports.grid import (
+    BLANK,
+    NEGATIVE,
+    NO_FINDING,
+    POSITIVE,
+    UNCERTAIN,
+    LabelGrid,
+    id_column_of,
+    read_grid,
+    unique_ids,
+)
+from hilum.reports.neural.network import HEADS
+from hilum.reports.neural.tokens import clean
+
+# Labels many texts: (N, heads) class codes in the order of HEADS.
+Silver = Callable[[Sequence[str]], np.ndarray]
+
+# Columns that hold reports, by the names of the usual tables; the first combination that is there is taken.
+TEXT_COLUMNS = (
+    ("findings", "impression"),
+    ("impression",),
+    ("findings",),
+    ("report",),
+    ("text",),
+    ("Report Impression",),
+)
+
+
+@dataclass(frozen=True)
+class Corpus:
+    """Reports by identifier, and what is known of how they were read.
+
+    Attributes:
+        ids: one identifier a report (the study's, in an archive).
+        texts: the part of each report that is labeled; none is empty.
+        text_policy: which part that is.
+        empty: reports left out because they have no such part.
+    """
+
+    ids: tuple[str, ...]
+    texts: tuple[str, ...]
+    text_policy: str
+    empty: int
+
+
+def read_corpus(source: Path, text_columns: Sequence[str] = (), id_column: str | None = None) -> Corpus:
+    """The reports in an archive, or in a CSV, TSV or Parquet table.
+
+    Args:
+        source: an archive (its own text policy decides which part of a report is read) or a table.
+        text_columns: of a table, joined in this order; by default findings and impression, or report, or text.
+        id_column: of a table; by default the first usual name.
+
+    Raises:
+        TableError: a column is missing, or an identifier is there twice.
+        TrainingError: no report has text.
+    """
+    source = Path(source)
+    if (source / "archive.json").is_file():
+        ids, texts, policy = _from_archive(source)
+    else:
+        ids, texts, policy = _from_table(source, text_columns, id_column)
+    kept = [row for row, text in enumerate(texts) if clean(text)]
+    if not kept:
+        raise TrainingError(f"{source}: none of its {len(texts)} reports has text ({policy}).")
+    return Corpus(tuple(ids[row] for row in kept), tuple(texts[row] for row in kept), policy, len(texts) - len(kept))
+
+
+def silver_from_rules() -> Silver:
+    """The rule labeler as a source of labels."""
+    from hilum.reports.rules import RuleLabeler
+
+    labeler = RuleLabeler()
+    order = [labeler.observations.index(name) for name in HEADS]
+    code_of = {None: BLANK, 1: POSITIVE, 0: NEGATIVE, -1: UNCERTAIN}
+
+    def label(texts: Sequence[str]) -> np.ndarray:
+        codes = np.empty((len(texts), len(HEADS)), dtype=np.int8)
+        for row, text in enumerate(texts):
+            said = labeler.codes(text)[0]
+            codes[row] = [code_of[said[place]] for place in order]
+        return codes
+
+    return label
+
+
+def grid_codes(grid: LabelGrid, ids: Sequence[str], where: str) -> tuple[list[int], np.ndarray]:
+    """Rows of `ids` that a label table holds, and their (rows, heads) class codes.
+
+    A column the table lacks is not mentioned anywhere; No Finding is said or not said.
+    """
+    place = {name: row for row, name in enumerate(grid.ids)}
+    rows = [row for row, name in enumerate(ids) if name in place]
+    if not rows:
+        raise TrainingError(
+            f"{where}: none of its identifiers ({grid.ids[:2]}, ...) is among the reports ({ids[:2]}, ...)."
+        )
+    codes = np.full((len(rows), len(HEADS)), BLANK, dtype=np.int8)
+    for column, finding in enumerate(HEADS):
+        if finding in grid.findings:
+            codes[:, column] = grid.select([place[ids[row]] for row in rows], [finding])[:, 0]
+    no_finding = HEADS.index(NO_FINDING)
+    codes[:, no_finding] = np.where(codes[:, no_finding] == POSITIVE, POSITIVE, BLANK)
+    return rows, codes
+
+
+def silver_labels(silver: str | Path | Silver, corpus: Corpus) -> tuple[Silver | None, list[int], np.ndarray]:
+    """The labeling function (None for a table), the rows that have labels, and their class codes."""
+    if callable(silver):
+        return silver, list(range(len(corpus.texts))), np.asarray(silver(corpus.texts))
+    if silver == "rules":
+        return silver_labels(silver_from_rules(), corpus)
+    if not Path(silver).is_file():
+        raise UsageError(f"silver labels {str(silver)!r}: expected 'rules', or a table of labels of the same reports.")
+    return None, *grid_codes(read_grid(Path(silver)), corpus.ids, str(silver))
+
+
+def held_out(ids: Sequence[str], share: float, seed: int) -> np.ndarray:
+    """(N,) True for what is kept from training: decided by identifier alone, so the same study is always on one side."""
+    draws = [int(hashlib.sha256(f"{seed}:{name}".encode()).hexdigest()[:8], 16) / 2**32 for name in ids]
+    return np.array(draws) < share
+
+
+def _from_archive(source: Path) -> tuple[list[str], list[str], str]:
+    from hilum.archive import Archive
+    from hilum.reports.policy import report_text
+
+    archive = Archive.open(source)
+    policy = archive.manifest.text_policy
+    rows = archive.studies().to_pylist()
+    texts = [report_text(row, policy, row.get("report")) for row in rows]
+    return [row["study_id"] for row in rows], texts, policy
+
+
+def _from_table(source: Path, text_columns: Sequence[str], id_column: str | None) -> tuple[list[str], list[str], str]:
+    from hilum.tables import as_text, read_table, require_columns
+
+    table = read_table(source, numbers=False)
+    header = table.column_names
+    chosen = list(text_columns) or next((names for names in TEXT_COLUMNS if set(names) <= set(header)), None)
+    if chosen is None:
+        raise UsageError(
+            f"{source}: which column holds the report? It has {', '.join(header[:12])}. Give --text-column."
+        )
+    require_columns(source, header, chosen)
+    id_name = id_column_of(source, header, id_column)
+    ids = list(unique_ids(source, id_name, as_text(table[id_name]).to_pylist()))
+    columns = [as_text(table[name]).to_pylist() for name in chosen]
+    texts = [" ".join(part for part in parts if part) for parts in zip(*columns, strict=True)]
+    return ids, texts, " + ".join(chosen)
