@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from hilum.sources.phantom.canvas import Plane, Points, curve
+from hilum.sources.phantom.canvas import Plane, Points, curve, soft_min
 from hilum.sources.phantom.signs import SIDE_SIGN, Sign
 
 
@@ -127,12 +127,13 @@ class Outline:
             knob, wide, grow = a.aorta, self._wide, self._left_growth
             knots = [
                 (-0.3, 0.15), (0.05, 0.125 + 0.3 * wide), (0.25, 0.14 + 0.9 * wide), (0.42, 0.175 + 0.05 * knob + wide),
-                (0.53, 0.205 + 0.075 * knob + 1.1 * wide), (0.64, 0.175 + 0.04 * knob + wide), (0.74, 0.165 + 0.9 * wide),
-                (0.86, 0.20 + 0.7 * wide + 0.15 * grow), (1.0, 0.255 * h + 0.3 * wide + 0.35 * grow), (1.2, 0.40 * h + 0.75 * grow),
+                (0.52, 0.225 + 0.10 * knob + 1.1 * wide), (0.64, 0.19 + 0.06 * knob + wide), (0.73, 0.155 + 0.9 * wide),
+                (0.86, 0.215 + 0.7 * wide + 0.15 * grow), (1.0, 0.255 * h + 0.3 * wide + 0.35 * grow), (1.2, 0.40 * h + 0.75 * grow),
                 (1.42, 0.525 * h + grow), (1.58, 0.55 * h + grow), (1.72, 0.50 * h + 0.95 * grow), (1.85, 0.36 * h + 0.7 * grow), (2.1, 0.2),
             ]  # fmt: skip
         turn = self.turn if side == "left" else -self.turn
-        return curve([(p * length, v) for p, v in knots], y) + np.float32(turn)
+        border = curve([(p * length, v) for p, v in knots], y) + np.float32(turn)
+        return soft_min(border, self.wall(y) - np.float32(0.05))
 
     def diaphragm(self, side: str, x: Points) -> Plane:
         """Height of the dome at |x| on one side: highest in the middle, falling to the costophrenic angle."""
@@ -140,7 +141,7 @@ class Outline:
         dome = 1.70 * a.chest_length + self.pose.inspiration - self._lift[side] + (0.075 if side == "left" else 0.0)
         away = np.abs(x) - np.float32(0.44)
         lateral = np.where(away > 0, away / np.float32(max(0.3, a.chest_width - 0.44)), away / np.float32(0.55))
-        fall = np.where(away > 0, 0.27 * lateral**2 + 0.06 * lateral**6, 0.10 * lateral**2)
+        fall = np.where(away > 0, 0.24 * lateral**2 + 0.12 * lateral**5, 0.15 * lateral**2)
         return (dome + fall).astype(np.float32)
 
     def dome(self, side: str) -> float:

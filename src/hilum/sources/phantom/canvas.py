@@ -62,9 +62,15 @@ class Ink:
 
     def line(self, points: Points, width: float, strength: float) -> None:
         """A polyline through (N, 2) body points; `width` in body units, `strength` in [0, 1]."""
-        px = (self._canvas.to_px(points) * SUPERSAMPLING).ravel().tolist()
-        width_px = max(1, round(width * self._canvas.px_per_unit * SUPERSAMPLING))
-        self._draw.line(px, fill=_gray(strength), width=width_px, joint="curve" if width_px > 3 else None)
+        self.lines(np.asarray(points)[None], [width], [strength])
+
+    def lines(self, courses: Points, widths: Sequence[float], strengths: Sequence[float]) -> None:
+        """Many polylines at once: (M, N, 2) body points, with M widths and M strengths."""
+        flat = (self._canvas.to_px(courses) * SUPERSAMPLING).reshape(len(courses), -1).tolist()
+        per_unit = self._canvas.px_per_unit * SUPERSAMPLING
+        for course, width, strength in zip(flat, widths, strengths, strict=True):
+            width_px = max(1, round(width * per_unit))
+            self._draw.line(course, fill=_gray(strength), width=width_px, joint="curve" if width_px > 7 else None)
 
     def area(self, points: Points, strength: float) -> None:
         """A filled polygon of (N, 2) body points."""
@@ -79,18 +85,25 @@ class Ink:
         """The layer as (H, W) float32 in [0, 1], blurred by a Gaussian of `blur_px`."""
         image = self._image.reduce(SUPERSAMPLING)
         if blur_px > 0:
-            image = image.filter(ImageFilter.GaussianBlur(blur_px))
+            # One box is as good as a Gaussian on lines already reduced, and three times as fast.
+            image = image.filter(ImageFilter.BoxBlur(blur_px) if blur_px <= 1 else ImageFilter.GaussianBlur(blur_px))
         return np.asarray(image, np.float32) * np.float32(1 / 255)
 
 
 def _gray(strength: float) -> int:
-    return int(np.clip(round(strength * 255), 0, 255))
+    return min(255, max(0, round(strength * 255)))
 
 
 def ramp(distance: Plane | Points) -> Plane:
     """A soft step: 0 below -1/2, 1 above 1/2, smooth between; divide a distance by the edge's width first."""
     t = np.clip(distance + np.float32(0.5), np.float32(0), np.float32(1))
     return t * t * (np.float32(3) - np.float32(2) * t)
+
+
+def soft_min(a: Plane, b: Plane, width: float = 0.12) -> Plane:
+    """The smaller of two, without a corner where they cross."""
+    near = np.maximum(np.float32(width) - np.abs(a - b), 0)
+    return np.minimum(a, b) - near * near * np.float32(0.25 / width)
 
 
 def curve(knots: Sequence[tuple[float, float]], at: Points) -> NDArray[np.float32]:

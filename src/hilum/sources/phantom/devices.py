@@ -92,9 +92,12 @@ def _chest_tube(scene: Scene, ink: Ink, rng: np.random.Generator, s: float) -> P
 def _wires(ink: Ink, rng: np.random.Generator) -> Points:
     loops = []
     for number in range(6):
-        y = 0.30 + 0.21 * number + rng.normal(0, 0.01)
-        angle = np.linspace(0.2, 2 * np.pi - 0.1, 20) + rng.uniform(0, 6)
-        loop = np.stack([0.05 * np.cos(angle), y + 0.035 * np.sin(angle)], axis=1) + np.array([rng.normal(0, 0.006), 0])
-        ink.line(loop, 0.013, 1.0)
+        y = 0.32 + 0.20 * number + rng.normal(0, 0.012)
+        lean, wide = rng.normal(0, 0.2), rng.uniform(0.032, 0.045)
+        angle = np.linspace(0.5, 2 * np.pi - 0.5, 20) + np.pi / 2
+        loop = np.stack([wide * np.cos(angle), 0.020 * np.sin(angle) + lean * wide * np.cos(angle)], axis=1)
+        loop = loop + np.array([rng.normal(0, 0.006), y])
+        ink.line(loop, 0.012, 1.0)
+        ink.line(np.array([loop[0], loop[-1] + np.array([0.012, 0.03])]), 0.014, 1.0)
         loops.append(loop)
     return np.concatenate(loops)

@@ -50,7 +50,7 @@ class Encoding:
     @classmethod
     def random(cls, rng: np.random.Generator) -> Encoding:
         """One of the ways in which archives are written, the common ones more often."""
-        syntax = str(rng.choice(list(SYNTAXES), p=[0.24, 0.48, 0.10, 0.05, 0.06, 0.07]))
+        syntax = str(rng.choice(list(SYNTAXES), p=[0.25, 0.50, 0.10, 0.05, 0.03, 0.07]))
         bits = 8 if syntax == "jpeg" else int(rng.choice([8, 12, 14, 16], p=[0.12, 0.50, 0.25, 0.13]))
         return cls(
             syntax=syntax,

@@ -19,7 +19,7 @@ def expose(canvas: Canvas, pose: Pose) -> Plane:
     film += np.float32(0.05 + pose.exposure)  # scatter lifts the blacks
     tone = np.float32(1 + rng.normal(0, 0.04))
     film = np.clip(film * tone, 0, 1.05)
-    film = film * (np.float32(1.22) - np.float32(0.27) * film)
+    film = film * (np.float32(1.20) - np.float32(0.28) * film)
     grain = clouds(rng, height, width, 2, 1) * np.float32(0.010) + clouds(rng, height, width, 1, 1) * np.float32(0.007)
     film += grain * (np.float32(1.25) - film)
     np.clip(film, 0.012, 0.985, out=film)
@@ -63,4 +63,5 @@ def _burn(film: Plane, x: int, y: int, text: str, size: int) -> None:
     ink = np.asarray(stamp, np.float32) / 255
     x, y = max(0, min(x, film.shape[1] - ink.shape[1])), max(0, min(y, film.shape[0] - ink.shape[0]))
     here = film[y : y + ink.shape[0], x : x + ink.shape[1]]
+    here *= np.float32(0.25)  # a dark plate, so that the words stay readable on dense tissue
     np.maximum(here, ink[: here.shape[0], : here.shape[1]] * 0.95, out=here)

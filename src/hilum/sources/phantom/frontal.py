@@ -89,39 +89,48 @@ def _soft_tissue(scene: Scene) -> None:
     inside = ramp((skin - away) / np.float32(0.10))
     depth = np.float32(0.40 + 0.07 * a.fat) + np.float32(0.10) * ramp((skin - away) / np.float32(0.5))
     density = depth * inside
-    center = np.float32(0.26) * np.exp(-((away / np.float32(0.30)) ** 4))
-    density += center * inside
-    below = np.zeros_like(density)
-    for side in SIDES:
-        belly = ramp((y - scene.dome[side]) / np.float32(0.025)) * scene.half[side]
-        below += belly * ramp((wall + np.float32(0.04) - away) / np.float32(0.12))
-    density += np.float32(0.20) * below
+    center = np.exp(-((away / np.float32(0.30)) ** 4))
+    density += np.float32(0.26) * center * inside
+    below = ramp((y - scene.dome) / np.float32(0.025)) * ramp((wall + np.float32(0.04) - away) / np.float32(0.12))
+    density += below * (np.float32(0.20) - np.float32(0.13) * center)
     heart = np.zeros_like(density)
     for side in SIDES:
         core = ramp((scene.inner[side] - away) / np.float32(0.16)) * scene.half[side]
-        heart += core * ramp((y - np.float32(0.85)) / np.float32(0.5))
+        heart += core * (np.float32(0.5) + np.float32(0.5) * ramp((y - np.float32(0.85)) / np.float32(0.8)))
     density += np.float32(0.10) * heart * (1 - below)
     air = np.float32(0.27) + np.float32(0.07) * ramp((np.float32(0.7) - np.abs(away - np.float32(0.62))) / np.float32(0.7))
     density -= scene.lungs * (air + np.float32(0.10) * ramp((away - scene.inner["left"]) / np.float32(0.1)))
     density = np.maximum(density, np.float32(0.0))
     _trachea(scene, density)
-    if scene.pose.view != "ap_supine":
-        dome = scene.outline.dome("left")
-        bubble = ((x - np.float32(0.44)) / np.float32(0.20)) ** 2 + ((y - np.float32(dome + 0.13)) / np.float32(0.085)) ** 2
-        density -= np.float32(0.22) * ramp((1 - bubble) / np.float32(0.5)) * below
+    _stomach(scene, density, below)
     canvas.density += density
-    canvas.density += clouds(scene.rng(21), canvas.height, canvas.width, max(8, canvas.height // 8)) * np.float32(0.012)
+    rng = scene.rng(21)
+    canvas.density += clouds(rng, canvas.height, canvas.width, max(8, canvas.height // 8)) * np.float32(0.010)
+    canvas.density += clouds(rng, canvas.height, canvas.width, max(3, canvas.height // 56), 2) * np.float32(0.013) * scene.lungs
+
+
+def _stomach(scene: Scene, density: Plane, below: Plane) -> None:
+    """The air bubble under the left dome, flat below where the patient stood."""
+    rng = scene.rng(22)
+    x, y = scene.canvas.x, scene.canvas.y
+    size, lean = rng.uniform(0.6, 1.25), rng.normal(0, 0.05)
+    cy = scene.outline.dome("left") + 0.05 + 0.085 * size
+    bubble = ((x - np.float32(0.42 + lean)) / np.float32(0.19 * size)) ** 2 + ((y - np.float32(cy)) / np.float32(0.085 * size)) ** 2
+    air = ramp((1 - bubble) / np.float32(0.45))
+    if scene.pose.view != "ap_supine":
+        air *= ramp((np.float32(cy + 0.035 * size) - y) / np.float32(0.02))
+    density -= np.float32(0.17) * air * below
 
 
 def _trachea(scene: Scene, density: Plane) -> None:
     x, y = scene.canvas.x, scene.canvas.y
     middle = scene.outline.turn * 0.7 - 0.02 * ramp((y - np.float32(0.3)) / np.float32(0.3))
-    tube = ramp((np.float32(0.062) - np.abs(x - middle)) / np.float32(0.03)) * ramp((np.float32(0.72) - y) / np.float32(0.1))
-    density -= np.float32(0.13) * tube
+    tube = ramp((np.float32(0.056) - np.abs(x - middle)) / np.float32(0.03)) * ramp((np.float32(0.70) - y) / np.float32(0.12))
+    density -= np.float32(0.11) * tube
     for side, slope in (("right", 1.25), ("left", 0.8)):
         along = (x - middle) * np.float32(SIDE_SIGN[side])
-        bronchus = ramp((np.float32(0.042) - np.abs(y - np.float32(0.70) - along * np.float32(slope))) / np.float32(0.035))
-        density -= np.float32(0.085) * bronchus * ramp(along / np.float32(0.05)) * ramp((np.float32(0.24) - along) / np.float32(0.1))
+        bronchus = ramp((np.float32(0.036) - np.abs(y - np.float32(0.66) - along * np.float32(slope))) / np.float32(0.05))
+        density -= np.float32(0.035) * bronchus * ramp(along / np.float32(0.06)) * ramp((np.float32(0.20) - along) / np.float32(0.14))
 
 
 def _breast(scene: Scene) -> None:

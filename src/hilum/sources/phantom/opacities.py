@@ -8,7 +8,7 @@ from hilum.sources.phantom.canvas import Box, Plane, clouds, ramp
 from hilum.sources.phantom.scene import Scene
 from hilum.sources.phantom.signs import SIDE_SIGN, Sign
 
-WATER = np.float32(0.74)  # density of a lung filled with fluid
+WATER = np.float32(0.66)  # density of a lung filled with fluid
 DOWN = {"upper": 0.24, "middle": 0.55, "lower": 0.80, "": 0.6}
 
 
@@ -19,35 +19,34 @@ def draw_consolidation(scene: Scene, sign: Sign) -> list[Box]:
         rng = np.random.default_rng([sign.seed, 31, int(side == "left")])
         across, down = rng.uniform(0.40, 0.58), DOWN[sign.zone] + rng.normal(0, 0.03)
         x, y = scene.outline.spot(side, across, down)
-        rx, ry = (0.22, 0.29, 0.36)[sign.grade - 1], (0.17, 0.24, 0.33)[sign.grade - 1]
-        box, part, patch = _patch(scene, rng, x, y, rx, ry, edge=0.38, lumps=0.30)
+        rx, ry = (0.25, 0.33, 0.40)[sign.grade - 1], (0.20, 0.28, 0.38)[sign.grade - 1]
+        box, part, patch = _patch(scene, rng, x, y, rx, ry, edge=0.75, lumps=0.26)
         bronchi = scene.canvas.ink()
-        from_x, from_y = x - SIDE_SIGN[side] * rx * 0.9, y - ry * 0.5
-        for spread in (-0.5, -0.1, 0.3):
-            t = np.linspace(0, 1, 6)[:, None]
-            end = np.array([[x + SIDE_SIGN[side] * rx * 0.55, y + ry * spread * 1.6]])
-            path = np.array([[from_x, from_y]]) * (1 - t) + end * t + np.array([[0.0, 0.04]]) * np.sin(t * np.pi)
-            bronchi.line(path, 0.017, 1.0)
+        root = np.array([[x - SIDE_SIGN[side] * rx * 0.8, y - ry * 0.4]])
+        t = np.linspace(0, 1, 7)[:, None]
+        for spread in (-0.6, -0.15, 0.25, 0.6):
+            end = np.array([[x + SIDE_SIGN[side] * rx * rng.uniform(0.2, 0.5), y + ry * spread]])
+            bronchi.line(root * (1 - t) + end * t + np.array([[0.0, 0.04]]) * np.sin(t * np.pi), 0.016, 1.0)
         air = bronchi.plane(1.0)[part]
-        strength = np.float32((0.55, 0.74, 0.88)[sign.grade - 1])
-        _fill(scene, part, patch * strength * (1 - np.float32(0.5) * air), WATER)
+        strength = np.float32((0.62, 0.78, 0.90)[sign.grade - 1])
+        _fill(scene, part, patch * strength * (1 - np.float32(0.45) * air), WATER)
         boxes.append(box)
     return boxes
 
 
 def draw_pneumonia(scene: Scene, sign: Sign) -> list[Box]:
-    """Patchy bronchopneumonia: several fluffy foci around one place."""
+    """Patchy bronchopneumonia: many fluffy foci that run into each other around one place."""
     boxes = []
     for side in sign.sides:
         rng = np.random.default_rng([sign.seed, 32, int(side == "left")])
         x, y = scene.outline.spot(side, rng.uniform(0.45, 0.6), DOWN[sign.zone] - 0.03)
-        reach = 0.22 + 0.04 * sign.grade
+        reach = 0.24 + 0.05 * sign.grade
         parts: list[Box] = []
-        for _ in range(4 + 2 * sign.grade):
-            fx, fy = x + rng.uniform(-0.8, 0.8) * reach, y + rng.uniform(-1, 1) * reach
-            size = rng.uniform(0.055, 0.10) * (0.9 + 0.15 * sign.grade)
-            box, part, patch = _patch(scene, rng, fx, fy, size, size, edge=0.7, lumps=0.35)
-            _fill(scene, part, patch * np.float32((0.42, 0.52, 0.62)[sign.grade - 1]), WATER)
+        for _ in range(7 + 3 * sign.grade):
+            fx, fy = x + rng.uniform(-0.85, 0.85) * reach, y + rng.uniform(-1, 1) * reach
+            size = rng.uniform(0.05, 0.105) * (0.9 + 0.15 * sign.grade)
+            box, part, patch = _patch(scene, rng, fx, fy, size * 1.2, size, edge=1.1, lumps=0.16)
+            _fill(scene, part, patch * np.float32((0.36, 0.45, 0.54)[sign.grade - 1]), WATER)
             parts.append(box)
         boxes.append(_around(parts))
     return boxes
@@ -77,9 +76,9 @@ def draw_lesion(scene: Scene, sign: Sign) -> list[Box]:
         part, px, py = scene.canvas.part(box)
         dx, dy = px - np.float32(x), py - np.float32(y)
         angle = np.arctan2(dy, dx)
-        lobes = np.float32(0.06) * np.sin(3 * angle + sign.seed % 6) + np.float32(0.04) * np.sin(5 * angle + sign.seed % 5)
+        lobes = np.float32(0.06) * np.sin(2 * angle + sign.seed % 6) + np.float32(0.03) * np.sin(5 * angle + sign.seed % 5)
         r = np.sqrt(dx * dx + dy * dy) / np.float32(radius) - lobes
-        ball = ramp((1 - r) * np.float32(radius / 0.03)) * (np.float32(0.72) + np.float32(0.28) * np.sqrt(np.clip(1 - r * r, 0, 1)))
+        ball = ramp((1 - r) * np.float32(radius / 0.045)) * (np.float32(0.72) + np.float32(0.28) * np.sqrt(np.clip(1 - r * r, 0, 1)))
         scene.canvas.density[part] += ball * np.float32((0.24, 0.29, 0.34)[sign.grade - 1]) * np.maximum(scene.lungs[part], 0.3)
         boxes.append(box)
     return boxes
@@ -114,16 +113,19 @@ def draw_atelectasis(scene: Scene, sign: Sign) -> list[Box]:
         ink = scene.canvas.ink()
         parts = []
         for number in range(1 + sign.grade):
-            x, y = scene.outline.spot(side, rng.uniform(0.45, 0.6), 0.90 - 0.075 * number)
-            half, tilt = rng.uniform(0.17, 0.25), rng.normal(0, 0.16)
-            ends = np.array([[x - half, y - half * tilt], [x, y + 0.012], [x + half, y + half * tilt]])
-            ink.line(ends, 0.020 + 0.007 * sign.grade, 0.95)
+            x, y = scene.outline.spot(side, rng.uniform(0.40, 0.62), 0.91 - 0.07 * number + rng.normal(0, 0.01))
+            half, tilt, bow = rng.uniform(0.17, 0.27), rng.normal(0, 0.16), rng.normal(0.012, 0.012)
+            t = np.linspace(-1, 1, 9)
+            middle = np.stack([x + half * t, y + half * tilt * t + bow * (1 - t * t)], axis=1)
+            thick = (0.012 + 0.006 * sign.grade) * np.sqrt(np.clip(1.05 - t * t, 0, 1)) * rng.uniform(0.75, 1.25, 9)
+            rail = np.stack([np.zeros(9), thick], axis=1)
+            ink.area(np.concatenate([middle + rail, (middle - rail)[::-1]]), rng.uniform(0.75, 1.0))
             parts.append(scene.canvas.box(x - half, y - 0.06, x + half, y + 0.06))
         box = _around(parts)
         part = (slice(box[1], box[3]), slice(box[0], box[2]))
-        scene.canvas.density[part] += ink.plane(1.3)[part] * np.float32(0.20 + 0.05 * sign.grade) * scene.lungs[part]
+        scene.canvas.density[part] += ink.plane(1.5)[part] * np.float32(0.18 + 0.04 * sign.grade) * scene.lungs[part]
         x, y = scene.outline.spot(side, 0.45, 0.97)
-        base, inside, patch = _patch(scene, rng, x, y, 0.36, 0.13, edge=0.9, lumps=0.2)
+        base, inside, patch = _patch(scene, rng, x, y, 0.40, 0.16, edge=0.9, lumps=0.2)
         scene.canvas.density[inside] += patch * np.float32(0.05 + 0.04 * sign.grade) * scene.lungs[inside]
         boxes.append(_around([box, base]))
     return boxes
@@ -147,6 +149,7 @@ def _fill(scene: Scene, part: tuple[slice, slice], share: Plane, level: np.float
     density = scene.canvas.density[part]
     scene.canvas.density[part] = density + amount * np.maximum(level - density, 0)
     scene.clear[part] *= 1 - np.float32(0.85) * share
+    scene.air[part] *= 1 - np.float32(0.6) * share
 
 
 def _around(boxes: list[Box]) -> Box:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from hilum.sources.phantom.canvas import Box, clouds, ramp
+from hilum.sources.phantom.canvas import Box, clouds, ramp, soft_min
 from hilum.sources.phantom.opacities import WATER
 from hilum.sources.phantom.scene import Scene
 from hilum.sources.phantom.signs import SIDE_SIGN, Sign
@@ -19,7 +19,7 @@ def draw_effusion(scene: Scene, sign: Sign) -> list[Box]:
     canvas, y = scene.canvas, scene.canvas.y
     for side in sign.sides:
         away = scene.away
-        angle_y = float(scene.dome[side].min()) + 0.27
+        angle_y = scene.outline.dome(side) + 0.27
         height = FLUID_HEIGHT[sign.grade]
         inner = np.float32(0.2)
         across = np.clip((away - inner) / np.float32(0.95 * scene.anatomy.chest_width - 0.2), 0, 1.1)  # (1, W)
@@ -29,9 +29,10 @@ def draw_effusion(scene: Scene, sign: Sign) -> list[Box]:
         fluid = ramp((y - level) / soft) * scene.half[side] * ramp((scene.wall - away) * np.float32(25))
         fluid *= ramp((away - scene.inner[side] + np.float32(0.03)) * np.float32(25))
         fluid *= ramp((np.float32(angle_y + 0.05) - y) * np.float32(8))
-        share = np.float32(0.93)
-        canvas.density += fluid * share * np.maximum(WATER + np.float32(0.05) - canvas.density, 0)
+        share = np.float32(0.95 if scene.pose.view != "ap_supine" else 0.75)
+        canvas.density += fluid * share * np.maximum(WATER + np.float32(0.03) - canvas.density, 0)
         scene.clear *= 1 - fluid * np.float32(0.95)
+        scene.air *= 1 - fluid * np.float32(0.8)
         if scene.pose.view == "ap_supine":
             veil = scene.half[side] * ramp((y - np.float32(0.35)) / np.float32(0.9))
             canvas.density += np.float32(0.05 + 0.045 * sign.grade) * veil * scene.lungs
@@ -49,7 +50,7 @@ def draw_pneumothorax(scene: Scene, sign: Sign) -> list[Box]:
     for side in sign.sides:
         lung_wall = scene.wall - np.float32(gap) * np.clip(np.float32(1.35) - np.float32(0.55) * y, 0.15, 1.4)  # (H, 1)
         lung_top = scene.outline.apex(canvas.x) + np.float32(1.15 * gap) + np.float32(0.5) * (away - np.float32(0.35)) ** 2
-        depth = np.minimum(lung_wall - away, y - lung_top)  # how far inside the collapsed lung
+        depth = soft_min(lung_wall - away, y - lung_top)  # how far inside the collapsed lung
         beyond = ramp(-depth * np.float32(1 / 0.012)) * scene.lungs * scene.half[side]
         line = np.exp(-((depth / np.float32(0.0085)) ** 2)) * scene.lungs * scene.half[side]
         canvas.density -= beyond * np.float32(0.11)

@@ -19,8 +19,8 @@ class Scene:
         self.anatomy, self.pose, self.signs = anatomy, pose, signs
         wide, high = (1.0, 0.86) if pose.is_portable else (0.9, 1.0)
         height, width = round(side_px * high), round(side_px * wide)
-        per_unit = pose.zoom * (width / 2.36 if pose.is_portable else height / UNITS_HIGH)
-        apex_y = (0.115 + pose.shift_y) * height + (0.02 * height if pose.is_portable else 0.03 * height)
+        per_unit = pose.zoom * min(width / 2.42, height / (2.36 if pose.is_portable else UNITS_HIGH))
+        apex_y = (0.145 + pose.shift_y) * height
         self.canvas = Canvas(height, width, per_unit, width * (0.5 + pose.shift_x), apex_y)
         self.outline = Outline(anatomy, pose, signs)
         self.away = np.abs(self.canvas.x)  # (1, W) distance from the midline
@@ -28,9 +28,11 @@ class Scene:
         rows = self.canvas.y[:, 0]
         self.wall = self.outline.wall(rows)[:, None]  # (H, 1)
         self.inner = {side: self.outline.mediastinum(side, rows)[:, None] for side in SIDES}
-        self.dome = {side: self.outline.diaphragm(side, self.canvas.x) for side in SIDES}  # (1, W)
+        right, left = (self.outline.diaphragm(side, self.canvas.x) for side in SIDES)
+        self.dome = right + (left - right) * ramp(self.canvas.x / np.float32(0.5))  # (1, W)
         self.lungs = self._lungs()
         self.clear = np.ones_like(self.lungs)  # share of the vessels that is still seen
+        self.air = self.lungs.copy()  # what fluid and consolidation leave of the lungs
         self.blurred_vessels = 0.0
 
     def _lungs(self) -> Plane:
@@ -43,7 +45,7 @@ class Scene:
             near = away[:, columns]
             lung = ramp((near - self.inner[side]) * np.float32(1 / 0.028))
             lung *= ramp((self.wall - near) * np.float32(1 / 0.035))
-            lung *= ramp((self.dome[side][:, columns] - y) * np.float32(1 / 0.022))
+            lung *= ramp((self.dome[:, columns] - y) * np.float32(1 / 0.022))
             lung *= ramp((y - top[:, columns]) * np.float32(1 / 0.04))
             lungs[:, columns] = lung
         return lungs
