@@ -63,7 +63,7 @@ def make_small_archive(path: Path, count: int = 96, labels: bool = False) -> Pat
             "height": 80,
             "width": 64,
         }
-        images.append({**image, "pixels": pixels.tobytes(), "pixels_sha1": f"{i:040x}", "split": split})
+        images.append({**image, "pixels": pixels.tobytes(), "split": split})
         text = f"{'Left' if left else 'Right'} {word}. No {other}."
         studies.append({**ids, "source": "disks", "report": f"IMPRESSION: {text}", "impression": text})
         values = {"Pleural Effusion": bright, "Pneumothorax": not bright}

@@ -53,7 +53,7 @@ def test_prompt_tokens_and_embeddings_equal_the_original(model: Model, arrays: d
 
 
 def test_training_loss_and_gradients_equal_the_original(golden: Path, arrays: dict) -> None:
-    from hilum.methods.chexzero import clip_loss
+    from hilum.methods.contrast import symmetric_nce
 
     encoder = import_chexzero(golden / "chexzero" / "checkpoint_a.pt").encoder.train().requires_grad_(True)
     images = Preprocess(antialias=True)(arrays["images_u8"])
@@ -61,7 +61,7 @@ def test_training_loss_and_gradients_equal_the_original(golden: Path, arrays: di
     optimizer = torch.optim.SGD(encoder.parameters(), lr=1e-4, momentum=0.9)
     losses = []
     for step in range(4):
-        loss = clip_loss(encoder.encode_images(images), encoder.encode_texts(ids), encoder.logit_scale)
+        loss = symmetric_nce(encoder.encode_images(images), encoder.encode_texts(ids), encoder.logit_scale)
         optimizer.zero_grad()
         loss.backward()
         if step == 0:

@@ -13,12 +13,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from tests.conftest import make_small_archive
 
 import hilum
 from hilum.archive import Archive
 from hilum.errors import HilumError, ModelError, RecipeError, TrainingError, UsageError
 from hilum.training import Progress, pretrain
-from tests.conftest import make_small_archive
 
 FAST = [
     "side_px=64",

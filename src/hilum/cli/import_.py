@@ -9,11 +9,16 @@ import typer
 
 
 def import_(
-    name: Annotated[str | None, typer.Argument(help="Which release; leave out to list them.", show_default=False)] = None,
+    name: Annotated[
+        str | None, typer.Argument(help="Which release; leave out to list them.", show_default=False)
+    ] = None,
     files: Annotated[list[Path] | None, typer.Argument(help="Checkpoint files; several make an ensemble.")] = None,
-    out: Annotated[Path | None, typer.Option("--out", "-o", help="The model folder to write.", show_default=False)] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", help="The model folder to write.", show_default=False)
+    ] = None,
     antialias: Annotated[
-        bool, typer.Option("--antialias", help="chexzero: antialias the resize, as newer torchvision does (published: not).")
+        bool,
+        typer.Option("--antialias", help="chexzero: antialias the resize, as newer torchvision does (published: not)."),
     ] = False,
 ) -> None:
     """Turn a released checkpoint into a model folder; tensors only, nothing in the file is run.
@@ -33,7 +38,9 @@ def import_(
         Console().print(table)
         return
     if out is None or not files:
-        raise UsageError(f"hilum import {name}: name the file(s) and -o MODEL. Example: hilum import {name} FILE.pt -o models/{name}")
+        raise UsageError(
+            f"hilum import {name}: name the file(s) and -o MODEL. Example: hilum import {name} FILE.pt -o models/{name}"
+        )
     options = {"antialias": True} if antialias else {}
     for done in import_checkpoint(name, files, out, **options):
         typer.echo(

@@ -12,9 +12,13 @@ if TYPE_CHECKING:
 
 
 def pretrain(
-    method: Annotated[str | None, typer.Argument(help="Which method; leave out to list them.", show_default=False)] = None,
+    method: Annotated[
+        str | None, typer.Argument(help="Which method; leave out to list them.", show_default=False)
+    ] = None,
     archive: Annotated[Path | None, typer.Argument(help="The archive to learn from.", show_default=False)] = None,
-    out: Annotated[Path | None, typer.Option("--out", "-o", help="The model folder to write.", show_default=False)] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", help="The model folder to write.", show_default=False)
+    ] = None,
     tiny: Annotated[bool, typer.Option("--tiny", help="Small settings: minutes on two CPU cores.")] = False,
     settings: Annotated[
         list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change a setting of the recipe; repeatable.")
@@ -46,7 +50,9 @@ def pretrain(
         return
     if archive is None or out is None:
         missing = "ARCHIVE" if archive is None else "-o RUN"
-        raise UsageError(f"hilum pretrain {method}: {missing} is missing. Example: hilum pretrain {method} archive -o runs/{method}")
+        raise UsageError(
+            f"hilum pretrain {method}: {missing} is missing. Example: hilum pretrain {method} archive -o runs/{method}"
+        )
     console = Console(stderr=True)
     done = _run_with_progress(method, archive, out, tiny, settings or [], seed, save_every, devices, precision, console)
     _show(done, console)

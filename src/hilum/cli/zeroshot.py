@@ -9,14 +9,21 @@ import typer
 
 
 def zeroshot(
-    paths: Annotated[list[Path], typer.Argument(metavar="MODEL... ARCHIVE", help="One or more model folders, then the archive.")],
+    paths: Annotated[
+        list[Path], typer.Argument(metavar="MODEL... ARCHIVE", help="One or more model folders, then the archive.")
+    ],
     finding: Annotated[
-        list[str] | None, typer.Option("--finding", "-f", help="In plain language; repeatable. Default: the 14 CheXpert ones.")
+        list[str] | None,
+        typer.Option("--finding", "-f", help="In plain language; repeatable. Default: the 14 CheXpert ones."),
     ] = None,
     out: Annotated[Path | None, typer.Option("--out", "-o", help="CSV to write; default: standard output.")] = None,
     where: Annotated[str | None, typer.Option(help="Which images, for example \"split = 'test'\".")] = None,
-    prompts: Annotated[str, typer.Option(help="Prompt set (chexzero, reports, ...) or a TOML file of one's own.")] = "chexzero",
-    free_text: Annotated[bool, typer.Option("--free-text", help="Take findings as they are, even if misspelled.")] = False,
+    prompts: Annotated[
+        str, typer.Option(help="Prompt set (chexzero, reports, ...) or a TOML file of one's own.")
+    ] = "chexzero",
+    free_text: Annotated[
+        bool, typer.Option("--free-text", help="Take findings as they are, even if misspelled.")
+    ] = False,
     batch_size: Annotated[int, typer.Option(min=1, help="Images at once in the tower.")] = 64,
     as_json: Annotated[bool, typer.Option("--json", help="A summary with prompts and fingerprints, as JSON.")] = False,
 ) -> None:
@@ -69,7 +76,9 @@ def zeroshot(
         typer.echo(json.dumps(summary, indent=2))
     elif out is not None:
         for name, (positive, negative) in result.prompts.items():
-            console.print(f"  {name}: {' | '.join(positive)}  against  {' | '.join(negative)}", markup=False, highlight=False)
+            console.print(
+                f"  {name}: {' | '.join(positive)}  against  {' | '.join(negative)}", markup=False, highlight=False
+            )
         typer.echo(out)
     else:
         import pyarrow.csv

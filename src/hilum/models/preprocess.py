@@ -125,6 +125,6 @@ _POOL_PID: int | None = None
 
 def _threads() -> ThreadPoolExecutor:
     global _POOL, _POOL_PID
-    if _POOL is None or _POOL_PID != os.getpid():
+    if _POOL is None or os.getpid() != _POOL_PID:
         _POOL, _POOL_PID = ThreadPoolExecutor(min(8, os.cpu_count() or 1)), os.getpid()
     return _POOL

@@ -14,7 +14,7 @@ import pyarrow.csv
 
 from hilum.archive import Archive
 from hilum.errors import UsageError
-from hilum.findings import CHEXPERT_NAMES, canonical, find, fold, suggest
+from hilum.findings import CHEXPERT_NAMES, canonical, find, fold
 from hilum.models import Model, load_all
 from hilum.models.model import unit_rows
 from hilum.models.zero_shot import PromptSet, finding_vectors, load_prompts, pair_scores
@@ -143,7 +143,7 @@ _WORDS = {
     ]
     for finding in [find(name)]
     for known in ([name, *finding.aliases] if finding else [name])
-    for word in re.findall(r"[a-z]{6,}", fold(known))
+    for word in re.findall(r"[a-z]{5,}", fold(known))
 }
 
 
@@ -175,11 +175,8 @@ def _meant(name: str) -> str | None:
 
     mended, changed = [], False
     for word in fold(name).split():
-        close = (
-            difflib.get_close_matches(word, _WORDS, n=1, cutoff=0.84) if len(word) >= 6 and word not in _WORDS else []
-        )
+        known = word in _WORDS or len(word) < 4
+        close = [] if known else difflib.get_close_matches(word, _WORDS, n=1, cutoff=0.84)
         changed = changed or bool(close and close[0].rstrip("s") != word.rstrip("s"))
         mended.append(close[0] if close else word)
-    if changed:
-        return canonical(" ".join(mended))
-    return suggest(name) if len(fold(name).split()) == 1 and len(name) >= 5 and name.lower() not in _WORDS else None
+    return canonical(" ".join(mended)) if changed else None

@@ -78,6 +78,8 @@ def _refuse_what_is_no_checkpoint(path: Path) -> None:
             f"{path}: this is a web page, not a checkpoint: the download was answered by a login or an error page. "
             "Open the link in a browser and save the file itself."
         )
+    if not head.startswith((b"PK", b"\x80")) and not text.startswith((b"version https://git-lfs", b"<")):
+        raise CheckpointError(_damaged(path, ValueError("neither of PyTorch's two formats")))
     if text.startswith(b"version https://git-lfs"):
         raise CheckpointError(f"{path}: this is a Git LFS pointer, not the file. Fetch it with `git lfs pull`.")
 
