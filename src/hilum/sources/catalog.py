@@ -12,12 +12,14 @@ from hilum.sources.covid import CovidCollection
 from hilum.sources.dicom import DicomFolder
 from hilum.sources.layout import Source
 from hilum.sources.nih import ChestXray14
+from hilum.sources.phantom.source import PhantomFolder
 from hilum.sources.table import ImageTable
 
 SOURCES: dict[str, type[Any]] = {
     "covid": CovidCollection,
     "dicom": DicomFolder,
     "nih": ChestXray14,
+    "phantom": PhantomFolder,
     "table": ImageTable,
 }
 

@@ -15,7 +15,6 @@ from pathlib import Path
 import numpy as np
 
 from hilum.errors import SourceError, UsageError
-from hilum.sources.phantom.dicom_writer import Encoding, Identity, write_dicom
 from hilum.sources.phantom.frontal import Boxes, draw_frontal
 from hilum.sources.phantom.history import Patient, Picture, Study
 from hilum.sources.phantom.lateral import draw_lateral
@@ -161,6 +160,8 @@ def _write_one(call: tuple[str, int, int, int]) -> _Written:
 
 
 def _write_patient(out: str, seed: int, index: int, side_px: int) -> _Written:
+    from hilum.sources.phantom.dicom_writer import Encoding, Identity, write_dicom  # pydicom: only when writing
+
     patient = Patient.random(seed, index)
     rng = np.random.default_rng([seed, index, 91])
     patient_id = f"PH{seed:03d}{index:06d}"
