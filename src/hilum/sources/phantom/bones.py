@@ -168,4 +168,4 @@ def _spine(scene: Scene) -> None:
         for sign in (-1, 1):
             ink.disc(sign * 0.058 + turn * 0.3, y + 0.05, 0.017, 0.60)
         ink.area(np.array([[-0.013, 0.08], [0.013, 0.08], [0.008, 0.16], [-0.008, 0.16]]) + np.array([-turn * 0.6, y]), 0.7)
-    canvas.density += ink.plane(1.2) * np.float32(0.075)
+    canvas.density += ink.plane(1.2) * np.float32(0.085)
