@@ -14,6 +14,7 @@ from hilum.errors import HilumError, UsageError
 
 # verb -> module:function. A verb's module imports nothing heavy at its top, so that `hilum --help` answers at once.
 COMMANDS = {
+    "demo": "hilum.cli.demo:demo",
     "ingest": "hilum.cli.ingest:ingest",
     "sources": "hilum.cli.sources:sources",
     "evaluate": "hilum.cli.evaluate:evaluate",
@@ -27,6 +28,7 @@ COMMANDS = {
 }
 GROUPS: dict[str, str] = {
     "recipe": "hilum.cli.recipe:app",
+    "labeler": "hilum.cli.labeler:app",
     "labels": "hilum.cli.labels:app",
 }
 

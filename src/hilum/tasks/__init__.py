@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from hilum.tasks.embed import Embedded, embed, vectors_of
+from hilum.tasks.pictures import highest_scored
 from hilum.tasks.zeroshot import ZeroShot, zeroshot
 
-__all__ = ["Embedded", "ZeroShot", "embed", "vectors_of", "zeroshot"]
+__all__ = ["Embedded", "ZeroShot", "embed", "highest_scored", "vectors_of", "zeroshot"]
