@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from hilum.evaluation.bootstrap import Interval, Resampler, bootstrap, interval, two_sided_p
 from hilum.evaluation.evaluator import Evaluation, evaluate
 from hilum.evaluation.metrics import METRICS
+from hilum.evaluation.resampling import Interval, Resampler, bootstrap, interval, two_sided_p
 from hilum.evaluation.results import Result, read_csv
 from hilum.evaluation.series import Series
 from hilum.evaluation.thresholds import best_threshold

@@ -186,6 +186,11 @@ def _remarks(joined: Joined) -> tuple[str, ...]:
             "F1, MCC, sensitivity and specificity of a model need thresholds chosen on other images: "
             "give their scores with --thresholds-from."
         )
+    if joined.shared_patients:
+        remarks.append(
+            f"{joined.shared_patients} patients have images both in the validation and in the test sample: the "
+            "thresholds have seen them. Split by patient."
+        )
     return tuple(remarks)
 
 

@@ -1,4 +1,4 @@
-"""One self-contained HTML page of an evaluation: it loads nothing from elsewhere, and says how its numbers were made."""
+"""One self-contained HTML page of an evaluation: it loads nothing, and says how its numbers were made."""
 
 from __future__ import annotations
 

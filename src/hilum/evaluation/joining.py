@@ -3,26 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
-import pyarrow as pa
 
 from hilum.errors import EvaluationError, TableError, UsageError
-from hilum.evaluation.matching import Truths, Unmatched, common_findings, nothing_matches, report_ids
-from hilum.evaluation.sheets import (
-    BLANK,
-    NEGATIVE,
-    POSITIVE,
-    UNCERTAIN,
-    Sheet,
-    TableLike,
-    common_id,
-    open_sheet,
-)
-from hilum.findings import suggest
-from hilum.tables import as_text
+from hilum.evaluation.matching import Truths, Unmatched, common_findings, nothing_matches, report_ids, stack
+from hilum.evaluation.sheets import BLANK, NEGATIVE, POSITIVE, UNCERTAIN, Keyed, TableLike, common_id, open_sheet
+from hilum.tables import require_columns
 
+NOT_EVALUATED = -1
 UNCERTAIN_RULES = ("ignore", "positive", "negative")
 BLANK_RULES = ("ignore", "negative")
 
@@ -65,6 +55,7 @@ class Joined:
     validation: Sample | None
     id_column: str
     unmatched: tuple[Unmatched, ...]
+    shared_patients: int = 0  # with images in both samples: their thresholds have seen them
 
 
 def join(
@@ -87,7 +78,7 @@ def join(
         validation_scores: model -> its scores on the validation images; their ids never enter the test sample.
         validation_truth: truth of the validation images, when it is not in `truth`.
         id_column: the column to join on; found by name when None.
-        patient_column: a column of the truth, or else of the scores.
+        patient_column: a column of the truth, or of any other table.
         uncertain: what -1 in the truth counts as: "ignore", "positive" or "negative".
         blank: what a blank cell in the truth counts as: "ignore" or "negative".
 
@@ -97,191 +88,136 @@ def join(
     """
     _require(uncertain, UNCERTAIN_RULES, "uncertain")
     _require(blank, BLANK_RULES, "blank")
+    rules = (uncertain, blank)
     truth_sheets = [open_sheet(one) for one in (truth if isinstance(truth, list | tuple) else [truth])]
-    score_sheets = {name: open_sheet(one, name) for name, one in scores.items()}
-    reader_sheets = {name: open_sheet(one, name) for name, one in readers.items()}
-    validation_sheets = {name: open_sheet(one, name) for name, one in (validation_scores or {}).items()}
     if validation_truth is not None:
         truth_sheets.append(open_sheet(validation_truth))
-    everything = [*truth_sheets, *score_sheets.values(), *reader_sheets.values(), *validation_sheets.values()]
+    named = [scores, readers, validation_scores or {}]
+    sheets = [{name: open_sheet(one, name) for name, one in tables.items()} for tables in named]
+    everything = [*truth_sheets, *(sheet for group in sheets for sheet in group.values())]
     key = common_id(everything, id_column)
-    apart = [key, patient_column] if patient_column else [key]
-    _require_patients(patient_column, truth_sheets, score_sheets)
-    ids = {sheet: sheet.ids(key) for sheet in everything}
-    scored = {
-        name for sheet in (*score_sheets.values(), *reader_sheets.values()) for name in sheet.findings(apart)
-    }  # fmt: skip
-    truths = _stack(truth_sheets, [ids[sheet] for sheet in truth_sheets], apart, scored, patient_column)
-    held_out = {one for sheet in validation_sheets.values() for one in ids[sheet]}
+    apart = [patient_column] if patient_column else []
+    keyed = {sheet: sheet.keyed(key, apart) for sheet in everything}
+    models, people, held_out = ({name: keyed[sheet] for name, sheet in group.items()} for group in sheets)
+    wanted = {finding for sheet in (*models.values(), *people.values()) for finding in sheet.columns}
+    truths = stack([keyed[sheet] for sheet in truth_sheets], wanted)
     unmatched: list[Unmatched] = []
-    test = _sample(
-        truths, score_sheets, reader_sheets, ids, apart, held_out, patient_column, (uncertain, blank), unmatched
-    )
-    validation = None
-    if validation_sheets:
-        validation = _validation(truths, validation_sheets, ids, apart, (uncertain, blank), test.findings)
-    return Joined(test, validation, key, tuple(unmatched))
+    test = _test_sample(truths, models, people, held_out, rules, unmatched)
+    validation = _validation_sample(truths, held_out, rules, test.findings, unmatched) if held_out else None
+    shared = 0
+    if patient_column:
+        patient_of = _patients([keyed[sheet] for sheet in everything], patient_column)
+        test = replace(test, patients=_patients_of(test.ids, patient_of, patient_column))
+        shared = len({patient_of.get(one) for one in (validation.ids if validation else [])} & set(test.patients or []))
+    return Joined(test, validation, key, tuple(unmatched), shared)
 
 
-def _stack(
-    sheets: Sequence[Sheet], ids: Sequence[list[str]], apart: list[str], scored: set[str], patient_column: str | None
-) -> Truths:
-    """The truth tables under each other; only findings that some score file has are read."""
-    where = " and ".join(sheet.where for sheet in sheets)
-    rows: dict[str, int] = {}
-    owner: dict[str, str] = {}
-    for sheet, own in zip(sheets, ids, strict=True):
-        for one in own:
-            if one in rows:
-                raise TableError(
-                    f"{sheet.where}: the id {one!r} is also in {owner[one]}; an image has one truth. "
-                    "Remove it from one of the files."
-                )
-            rows[one] = len(rows)
-            owner[one] = sheet.where
-    values: dict[str, np.ndarray] = {}
-    total, start = len(rows), 0
-    for sheet in sheets:
-        for finding, column in sheet.findings(apart).items():
-            if finding in values or finding in scored:
-                said = sheet.statements(column)
-                if said is not None:
-                    values.setdefault(finding, np.full(total, BLANK, np.int8))[start : start + len(said)] = said
-            elif finding not in values:
-                values[finding] = np.full(total, BLANK, np.int8)  # known, never read: reported as unmatched
-        start += sheet.table.num_rows
-    patients = None
-    if patient_column and all(sheet.column_named(patient_column) for sheet in sheets):
-        patients = [
-            one for sheet in sheets for one in as_text(sheet.table[sheet.column_named(patient_column)]).to_pylist()
-        ]
-    return Truths(where, rows, values, patients)
-
-
-def _sample(
+def _test_sample(
     truths: Truths,
-    scores: Mapping[str, Sheet],
-    readers: Mapping[str, Sheet],
-    ids: Mapping[Sheet, list[str]],
-    apart: list[str],
-    held_out: set[str],
-    patient_column: str | None,
+    models: Mapping[str, Keyed],
+    readers: Mapping[str, Keyed],
+    held_out: Mapping[str, Keyed],
     rules: tuple[str, str],
     unmatched: list[Unmatched],
 ) -> Sample:
     """The test images: those with truth and at least one model's scores, less the validation images."""
-    scored_ids = {one for sheet in scores.values() for one in ids[sheet]}
-    sample_ids = [one for one in truths.rows if one in scored_ids and one not in held_out]
-    if not sample_ids:
-        raise EvaluationError(nothing_matches(truths, scores, ids, held_out))
-    findings = common_findings(truths, {**scores, **readers}, scores, apart, unmatched)
-    report_ids(truths, sample_ids, {**scores, **readers}, ids, held_out, unmatched)
-    row_of = {one: row for row, one in enumerate(sample_ids)}
-    truth, skipped = _truth_of(truths, sample_ids, findings, rules)
-    models = {name: _place(sheet, ids[sheet], row_of, findings, apart, "scores") for name, sheet in scores.items()}
-    calls = {name: _place(sheet, ids[sheet], row_of, findings, apart, "calls") for name, sheet in readers.items()}
-    patients = _patients_of(truths, sample_ids, scores, ids, patient_column) if patient_column else None
-    return Sample(sample_ids, findings, truth, models, calls, patients, skipped)
+    scored = {one for sheet in models.values() for one in sheet.ids}
+    not_tested = {one for sheet in held_out.values() for one in sheet.ids}
+    ids = [one for one in truths.rows if one in scored and one not in not_tested]
+    if not ids:
+        raise EvaluationError(nothing_matches(truths, models, not_tested))
+    everyone = {**models, **readers}
+    findings = common_findings(truths, everyone, models, unmatched)
+    report_ids(truths, ids, everyone, not_tested, unmatched)
+    truth, skipped = _truth_of(truths, ids, findings, rules)
+    row_of = {one: row for row, one in enumerate(ids)}
+    values = {name: _place(sheet, row_of, findings, name in readers) for name, sheet in everyone.items()}
+    return Sample(
+        ids,
+        findings,
+        truth,
+        {name: values[name] for name in models},
+        {name: values[name] for name in readers},
+        skipped=skipped,
+    )
 
 
-def _validation(
+def _validation_sample(
     truths: Truths,
-    sheets: Mapping[str, Sheet],
-    ids: Mapping[Sheet, list[str]],
-    apart: list[str],
+    sheets: Mapping[str, Keyed],
     rules: tuple[str, str],
     findings: tuple[str, ...],
+    unmatched: list[Unmatched],
 ) -> Sample:
-    """The validation images; each must have truth."""
-    wanted = {one for sheet in sheets.values() for one in ids[sheet]}
-    known = [one for one in truths.rows if one in wanted]
-    if not known:
-        where = next(iter(sheets.values())).where
+    """The validation images: those with truth."""
+    wanted = dict.fromkeys(one for sheet in sheets.values() for one in sheet.ids)
+    ids = [one for one in truths.rows if one in wanted]
+    where = next(iter(sheets.values())).where
+    if not ids:
         raise EvaluationError(
             f"none of the {len(wanted)} validation ids of {where} has a truth in {truths.where}; thresholds are chosen "
             "where scores and truth are both known. Give the validation truth too (a second --truth FILE; "
             "validation_truth= in Python)."
         )
-    row_of = {one: row for row, one in enumerate(known)}
-    truth, skipped = _truth_of(truths, known, findings, rules)
-    models = {name: _place(sheet, ids[sheet], row_of, findings, apart, "scores") for name, sheet in sheets.items()}
-    return Sample(known, findings, truth, models, {}, None, skipped)
+    unknown = [one for one in wanted if one not in truths.rows]
+    if unknown:
+        unmatched.append(Unmatched(where, "validation ids without truth", len(unknown), tuple(unknown[:3])))
+    truth, skipped = _truth_of(truths, ids, findings, rules)
+    row_of = {one: row for row, one in enumerate(ids)}
+    values = {name: _place(sheet, row_of, findings, is_reader=False) for name, sheet in sheets.items()}
+    return Sample(ids, findings, truth, values, {}, skipped=skipped)
 
 
 def _truth_of(
-    truths: Truths, sample_ids: list[str], findings: tuple[str, ...], rules: tuple[str, str]
+    truths: Truths, ids: list[str], findings: tuple[str, ...], rules: tuple[str, str]
 ) -> tuple[np.ndarray, dict[str, tuple[int, int]]]:
-    rows = np.array([truths.rows[one] for one in sample_ids])
-    truth = np.stack([truths.values[finding][rows] for finding in findings], axis=1)  # (N, F)
-    as_value = {"positive": POSITIVE, "negative": NEGATIVE, "ignore": -1}
-    is_uncertain, is_blank = truth == UNCERTAIN, truth == BLANK
-    truth = np.where(is_uncertain, as_value[rules[0]], np.where(is_blank, as_value[rules[1]], truth)).astype(np.int8)
-    skipped = {
-        finding: (
-            int(is_uncertain[:, column].sum()) if rules[0] == "ignore" else 0,
-            int(is_blank[:, column].sum()) if rules[1] == "ignore" else 0,
-        )
-        for column, finding in enumerate(findings)
-    }
-    return truth, skipped
+    """(N, F) int8 truth of 1, 0 and -1 (not evaluated), and how many (uncertain, blank) each finding leaves out."""
+    rows = np.array([truths.rows[one] for one in ids])
+    said = np.stack([truths.values[finding][rows] for finding in findings], axis=1)  # (N, F)
+    counts_as = {"positive": POSITIVE, "negative": NEGATIVE, "ignore": NOT_EVALUATED}
+    is_uncertain, is_blank = said == UNCERTAIN, said == BLANK
+    truth = np.where(is_uncertain, counts_as[rules[0]], np.where(is_blank, counts_as[rules[1]], said))
+    uncertain = is_uncertain.sum(0) * (rules[0] == "ignore")
+    blank = is_blank.sum(0) * (rules[1] == "ignore")
+    skipped = {finding: (int(uncertain[place]), int(blank[place])) for place, finding in enumerate(findings)}
+    return truth.astype(np.int8), skipped
 
 
-def _place(
-    sheet: Sheet, own_ids: list[str], row_of: Mapping[str, int], findings: tuple[str, ...], apart: list[str], kind: str
-) -> np.ndarray:
+def _place(sheet: Keyed, row_of: Mapping[str, int], findings: tuple[str, ...], is_reader: bool) -> np.ndarray:
     """(N, F) values of one sheet at the sample's rows; NaN where it has none."""
     values = np.full((len(row_of), len(findings)), np.nan)
-    here = [(place, row_of[one]) for place, one in enumerate(own_ids) if one in row_of]
-    if not here:
-        return values
-    own, rows = (np.array(side) for side in zip(*here, strict=True))
-    columns = sheet.findings(apart)
+    own = [place for place, one in enumerate(sheet.ids) if one in row_of]
+    rows = [row_of[sheet.ids[place]] for place in own]
     for place, finding in enumerate(findings):
-        if finding not in columns:
+        if finding not in sheet.columns:
             continue
-        if kind == "scores":
-            values[rows, place] = sheet.scores(columns[finding])[own]
-        else:
-            said = sheet.statements(columns[finding])
-            if said is not None:
-                values[rows, place] = np.where(said >= 0, said, np.nan)[own]
+        if not is_reader:
+            values[rows, place] = sheet.scores(finding)[own]
+            continue
+        said = sheet.statements(finding)
+        if said is not None:
+            values[rows, place] = np.where(said >= 0, said, np.nan)[own]
     return values
 
 
-def _require_patients(patient_column: str | None, truths: Sequence[Sheet], scores: Mapping[str, Sheet]) -> None:
-    if not patient_column:
-        return
-    everywhere = [all(s.column_named(patient_column) for s in sheets) for sheets in (truths, scores.values())]
-    if not any(everywhere):
-        columns = truths[0].table.column_names
-        meant = suggest(patient_column, list(columns))
-        raise TableError(
-            f"{truths[0].where} has no column '{patient_column}' to tell patients apart, nor have the scores."
-            f"{f' Did you mean {meant!r}?' if meant else ''} Its columns: {', '.join(columns)}."
-        )
+def _patients(sheets: Sequence[Keyed], patient_column: str) -> dict[str, str]:
+    """id -> patient, from every sheet that has the column; the first sheet's word counts."""
+    if not any(sheet.sheet.column_named(patient_column) for sheet in sheets):
+        require_columns(sheets[0].where, sheets[0].table.column_names, [patient_column])
+    known: dict[str, str] = {}
+    for sheet in reversed(sheets):
+        known |= {one: who for one, who in zip(sheet.ids, sheet.texts(patient_column), strict=True) if who is not None}
+    return known
 
 
-def _patients_of(
-    truths: Truths,
-    sample_ids: list[str],
-    scores: Mapping[str, Sheet],
-    ids: Mapping[Sheet, list[str]],
-    patient_column: str,
-) -> list[str]:
-    known: dict[str, str | None] = {}
-    if truths.patients is not None:
-        known = {one: truths.patients[row] for one, row in truths.rows.items()}
-    else:
-        for sheet in scores.values():
-            column: pa.ChunkedArray = as_text(sheet.table[sheet.column_named(patient_column)])
-            known |= dict(zip(ids[sheet], column.to_pylist(), strict=True))
-    blank = [one for one in sample_ids if known[one] is None]
-    if blank:
+def _patients_of(ids: Sequence[str], known: Mapping[str, str], patient_column: str) -> list[str]:
+    unknown = [one for one in ids if one not in known]
+    if unknown:
         raise TableError(
-            f"'{patient_column}' is blank for {len(blank)} images, such as id {blank[0]!r}; the bootstrap by patient "
-            "needs every image's patient. Fill it in, or leave --patient out to draw images."
+            f"'{patient_column}' is blank for {len(unknown)} images, such as id {unknown[0]!r}; the bootstrap by "
+            "patient needs every image's patient. Fill it in, or leave --patient out to draw images."
         )
-    return [str(known[one]) for one in sample_ids]
+    return [known[one] for one in ids]
 
 
 def _require(value: str, allowed: tuple[str, ...], name: str) -> None:

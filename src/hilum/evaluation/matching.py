@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from hilum.errors import EvaluationError
-from hilum.evaluation.sheets import Sheet
+from hilum.errors import EvaluationError, TableError
+from hilum.evaluation.sheets import BLANK, Keyed
 from hilum.findings import suggest
 
 
@@ -34,25 +34,60 @@ class Truths:
     where: str
     rows: dict[str, int]
     values: dict[str, np.ndarray]
-    patients: list[str | None] | None
+
+
+def stack(sheets: Sequence[Keyed], wanted: Container[str]) -> Truths:
+    """The truth tables under each other.
+
+    Args:
+        sheets: with ids that no two of them share.
+        wanted: findings to read. Others are known by name, and never read: they need not be findings at all.
+
+    Raises:
+        TableError: two sheets have the same id.
+        EvaluationError: a cell of a wanted finding is not 1, 0, -1 or blank.
+    """
+    rows: dict[str, int] = {}
+    owner: dict[str, str] = {}
+    for sheet in sheets:
+        for one in sheet.ids:
+            if one in rows:
+                raise TableError(
+                    f"{sheet.where}: the id {one!r} is also in {owner[one]}; an image has one truth. "
+                    "Remove it from one of the files."
+                )
+            rows[one] = len(rows)
+            owner[one] = sheet.where
+    values: dict[str, np.ndarray] = {}
+    start = 0
+    for sheet in sheets:
+        for finding in sheet.columns:
+            said = sheet.statements(finding) if finding in wanted else np.full(len(sheet.ids), BLANK, np.int8)
+            if said is not None:
+                whole = values.setdefault(finding, np.full(len(rows), BLANK, np.int8))
+                whole[start : start + len(said)] = said
+        start += len(sheet.ids)
+    return Truths(" and ".join(sheet.where for sheet in sheets), rows, values)
 
 
 def common_findings(
     truths: Truths,
-    sheets: Mapping[str, Sheet],
-    scores: Mapping[str, Sheet],
-    apart: list[str],
+    sheets: Mapping[str, Keyed],
+    models: Mapping[str, Keyed],
     unmatched: list[Unmatched],
 ) -> tuple[str, ...]:
-    """The findings that the truth and at least one model have, in the truth's order."""
-    columns = {name: sheet.findings(apart) for name, sheet in sheets.items()}
-    scored = {finding for name in scores for finding in columns[name]}
+    """The findings that the truth and at least one model have, in the truth's order.
+
+    Raises:
+        EvaluationError: there is none.
+    """
+    scored = {finding for sheet in models.values() for finding in sheet.columns}
     common = tuple(finding for finding in truths.values if finding in scored)
-    strangers: list[tuple[Sheet, list[str]]] = []
-    for name, sheet in sheets.items():
-        alone = [finding for finding in columns[name] if finding not in truths.values]
-        if alone:
-            strangers.append((sheet, alone))
+    strangers = [
+        (sheet, alone)
+        for sheet in sheets.values()
+        if (alone := [finding for finding in sheet.columns if finding not in truths.values])
+    ]
     without_scores = [finding for finding in truths.values if finding not in scored]
     hints = {one: suggest(one, without_scores or list(truths.values)) for _, alone in strangers for one in alone}
     said = [f"Did you mean '{meant}' by '{one}'?" for one, meant in hints.items() if meant]
@@ -69,47 +104,48 @@ def common_findings(
         unmatched.append(
             Unmatched(truths.where, "columns without scores", len(without_scores), tuple(without_scores[:5]))
         )
-    for name in scores:
-        missing = [finding for finding in common if finding not in columns[name]]
+    for sheet in models.values():
+        missing = [finding for finding in common if finding not in sheet.columns]
         if missing:
-            unmatched.append(Unmatched(scores[name].where, "findings missing", len(missing), tuple(missing[:5])))
+            unmatched.append(Unmatched(sheet.where, "findings missing", len(missing), tuple(missing[:5])))
     return common
 
 
 def report_ids(
     truths: Truths,
     sample_ids: list[str],
-    sheets: Mapping[str, Sheet],
-    ids: Mapping[Sheet, list[str]],
-    held_out: set[str],
+    sheets: Mapping[str, Keyed],
+    not_tested: set[str],
     unmatched: list[Unmatched],
 ) -> None:
+    """Add to `unmatched` the ids that only one side has."""
+
     def report(where: str, what: str, which: Iterable[str]) -> None:
         found = list(which)
         if found:
             unmatched.append(Unmatched(where, what, len(found), tuple(found[:3])))
 
     inside = set(sample_ids)
-    report(truths.where, "ids without scores", (one for one in truths.rows if one not in inside | held_out))
+    report(
+        truths.where, "ids without scores", (one for one in truths.rows if one not in inside and one not in not_tested)
+    )
     for sheet in sheets.values():
-        own = set(ids[sheet])
-        report(sheet.where, "ids without truth", (one for one in ids[sheet] if one not in truths.rows))
-        report(sheet.where, "ids left out because thresholds were chosen on them", sorted(own & held_out))
+        own = set(sheet.ids)
+        report(sheet.where, "ids without truth", (one for one in sheet.ids if one not in truths.rows))
+        report(sheet.where, "ids left out because thresholds were chosen on them", sorted(own & not_tested))
         report(sheet.where, "evaluated ids missing", (one for one in sample_ids if one not in own))
 
 
-def nothing_matches(
-    truths: Truths, scores: Mapping[str, Sheet], ids: Mapping[Sheet, list[str]], held_out: set[str]
-) -> str:
-    sheet = next(iter(scores.values()))
-    own = ids[sheet]
-    if any(one in truths.rows for one in own):
+def nothing_matches(truths: Truths, models: Mapping[str, Keyed], not_tested: set[str]) -> str:
+    """Why no image has both truth and scores, in words for an error."""
+    sheet = next(iter(models.values()))
+    if any(one in truths.rows for one in sheet.ids):
         return (
-            f"every id of {sheet.where} that has a truth is also a validation id ({len(held_out)} of them); a "
+            f"every id of {sheet.where} that has a truth is also a validation id ({len(not_tested)} of them); a "
             "threshold is never tested on the images it was chosen on. Give scores of other images as --scores."
         )
-    some = list(truths.rows)[:2]
+    some = ", ".join(repr(one) for one in list(truths.rows)[:2])
     return (
-        f"no id of {sheet.where} (such as {own[0]!r}) is in {truths.where} (such as {', '.join(map(repr, some))}); "
+        f"no id of {sheet.where} (such as {sheet.ids[0]!r}) is in {truths.where} (such as {some}); "
         "expected the same ids in both. Name the column to join on with --id."
     )

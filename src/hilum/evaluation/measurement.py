@@ -8,9 +8,9 @@ from itertools import combinations
 
 import numpy as np
 
-from hilum.evaluation.bootstrap import Interval, Resampler, bootstrap, interval, two_sided_p
 from hilum.evaluation.joining import Sample
 from hilum.evaluation.metrics import CALIBRATION_METRICS, METRICS, THRESHOLD_METRICS, why_undefined
+from hilum.evaluation.resampling import Interval, Resampler, bootstrap, interval, two_sided_p
 from hilum.evaluation.results import MACRO, Result
 from hilum.evaluation.series import Series
 

@@ -53,12 +53,19 @@ class Sheet:
         """The column of this name, whatever its case and underscores."""
         return next((column for column in self.table.column_names if fold(column) == fold(name)), None)
 
-    def ids(self, column: str) -> list[str]:
-        """The ids as text, each present and there once.
+    def keyed(self, id_column: str, apart: Sequence[str]) -> Keyed:
+        """The sheet with its ids and findings looked up.
+
+        Args:
+            id_column: the column of ids.
+            apart: more columns that hold no finding.
 
         Raises:
-            TableError: there is no such column, or an id is blank or doubled.
+            TableError: there is no such column, an id is blank or doubled, or two columns are the same finding.
         """
+        return Keyed(self, self._ids(id_column), self._findings((id_column, *apart)))
+
+    def _ids(self, column: str) -> list[str]:
         found = self.column_named(column)
         if found is None:
             require_columns(self.where, self.table.column_names, [column])
@@ -79,15 +86,7 @@ class Sheet:
             seen[value] = row
         return list(seen)
 
-    def findings(self, apart: Sequence[str]) -> dict[str, str]:
-        """Finding -> column, for each column that may hold one.
-
-        Args:
-            apart: columns that hold ids or patients.
-
-        Raises:
-            TableError: two columns are the same finding under two names.
-        """
+    def _findings(self, apart: Sequence[str]) -> dict[str, str]:
         skip = NOT_FINDINGS | {fold(name) for name in apart}
         found: dict[str, str] = {}
         for column in self.table.column_names:
@@ -102,12 +101,43 @@ class Sheet:
             found[name] = column
         return found
 
-    def scores(self, column: str) -> np.ndarray:
+
+@dataclass(frozen=True, eq=False)
+class Keyed:
+    """A sheet whose rows have ids and whose columns have the names of findings.
+
+    Attributes:
+        sheet: the table behind it.
+        ids: one a row, unique.
+        columns: finding -> column.
+    """
+
+    sheet: Sheet
+    ids: list[str]
+    columns: dict[str, str]
+
+    @property
+    def where(self) -> str:
+        """What errors call it."""
+        return self.sheet.where
+
+    @property
+    def table(self) -> pa.Table:
+        """The cells."""
+        return self.sheet.table
+
+    def texts(self, name: str) -> list[str | None]:
+        """A column's cells as text; None for each where there is no such column."""
+        column = self.sheet.column_named(name)
+        return [None] * len(self.ids) if column is None else as_text(self.table[column]).to_pylist()
+
+    def scores(self, finding: str) -> np.ndarray:
         """(rows,) float64 in [0, 1].
 
         Raises:
             EvaluationError: a cell is blank, NaN, no number, or outside [0, 1].
         """
+        column = self.columns[finding]
         values = _numbers(self.table[column])
         wrong = np.flatnonzero(~((values >= 0) & (values <= 1)))
         if len(wrong):
@@ -125,12 +155,13 @@ class Sheet:
             )
         return values
 
-    def statements(self, column: str) -> np.ndarray | None:
+    def statements(self, finding: str) -> np.ndarray | None:
         """(rows,) int8 of POSITIVE, NEGATIVE, UNCERTAIN and BLANK; None for a column that is no finding at all.
 
         Raises:
             EvaluationError: a known finding's cell, or a cell among others that are 0 or 1, says something else.
         """
+        column = self.columns[finding]
         kind = self.table[column].type
         text = as_text(self.table[column].cast(pa.int8()) if pa.types.is_boolean(kind) else self.table[column])
         distinct = text.unique().to_pylist()

@@ -10,9 +10,9 @@ from sklearn import metrics as sk
 from sklearn.utils import resample
 
 from hilum.errors import UsageError
-from hilum.evaluation import bootstrap as boot
-from hilum.evaluation.bootstrap import Resampler, interval, two_sided_p
+from hilum.evaluation import resampling as boot
 from hilum.evaluation.metrics import METRICS, ece
+from hilum.evaluation.resampling import Resampler, interval, two_sided_p
 from hilum.evaluation.series import Series
 
 SCIKIT = {
