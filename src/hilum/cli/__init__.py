@@ -16,6 +16,7 @@ from hilum.errors import HilumError, UsageError
 COMMANDS = {
     "demo": "hilum.cli.demo:demo",
     "ingest": "hilum.cli.ingest:ingest",
+    "label": "hilum.cli.label:label",
     "sources": "hilum.cli.sources:sources",
     "evaluate": "hilum.cli.evaluate:evaluate",
     "pretrain": "hilum.cli.pretrain:pretrain",

@@ -8,6 +8,11 @@ from typing import TYPE_CHECKING, Any
 _PUBLIC = {
     "Agreement": "hilum.reports.agreement",
     "compare_labels": "hilum.reports.agreement",
+    "Evidence": "hilum.reports.labels",
+    "ReportLabels": "hilum.reports.labels",
+    "RuleLabeler": "hilum.reports.rules",
+    "RULES_VERSION": "hilum.reports.rules",
+    "label": "hilum.reports.labeling",
     "DEFAULT_POLICY": "hilum.reports.policy",
     "POLICIES": "hilum.reports.policy",
     "Section": "hilum.reports.sectioning",
@@ -23,9 +28,14 @@ if TYPE_CHECKING:
     from hilum.reports.agreement import Agreement as Agreement
     from hilum.reports.agreement import compare_labels as compare_labels
     from hilum.reports.compatible import mimic_conclusion as mimic_conclusion
+    from hilum.reports.labeling import label as label
+    from hilum.reports.labels import Evidence as Evidence
+    from hilum.reports.labels import ReportLabels as ReportLabels
     from hilum.reports.policy import DEFAULT_POLICY as DEFAULT_POLICY
     from hilum.reports.policy import POLICIES as POLICIES
     from hilum.reports.policy import report_text as report_text
+    from hilum.reports.rules import RULES_VERSION as RULES_VERSION
+    from hilum.reports.rules import RuleLabeler as RuleLabeler
     from hilum.reports.sectioning import Section as Section
     from hilum.reports.sectioning import cut as cut
     from hilum.reports.sectioning import sections as sections
