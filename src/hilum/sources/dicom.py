@@ -2,37 +2,22 @@
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from datetime import date
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import ClassVar
 
-from hilum.errors import ImageError, SourceError, TableError
-from hilum.imaging import DicomHeader, Radiograph, read_dicom_header
+from hilum.errors import SourceError, TableError
+from hilum.imaging import DicomHeader, Radiograph
 from hilum.sources.files import looks_like_dicom, relative, require_folder, walk
 from hilum.sources.layout import Counts, Entry, Facts, Known, Progress, Rejected, no_progress
+from hilum.sources.peek import day_of, peek
 from hilum.sources.report_files import ReportsBeside, ReportTable
-
-log = logging.getLogger(__name__)
 
 # Modalities that are never a radiograph (PS3.3 C.7.3.1.1.1). CR, DX, RG, OT and the absent one enter.
 OTHER_MODALITIES = frozenset(
     "CT MR US PT NM MG XA RF ES GM SM OP OPT IVUS ECG SR PR KO SEG RTDOSE RTPLAN RTSTRUCT DOC".split()  # noqa: SIM905
 )
 MEDIA_DIRECTORY = b"1.2.840.10008.1.3.10"
-DEFLATED = b"1.2.840.10008.1.2.1.99"
-PEEK_TAGS = ("StudyDate", "PatientID", "SOPInstanceUID", "StudyInstanceUID")
-
-
-@dataclass(frozen=True)
-class Peek:
-    """What ties a file to its patient and study, read without its pixels."""
-
-    patient_id: str
-    study_id: str
-    study_day: int | None
 
 
 class DicomFolder:
@@ -136,7 +121,7 @@ class DicomFolder:
         return self._beside.find(file, study, header.accession_number)
 
     def _order(self, patient: str, header: DicomHeader) -> int | None:
-        day = _day(header.study_date)
+        day = day_of(header.study_date)
         if day is None or patient not in self._first_day:
             self._guessed["unordered"] += 1
             return None
@@ -152,18 +137,18 @@ class DicomFolder:
                 self.counts.skip("DICOMDIR")
                 continue
             kept.append(file)
-            peek = _peek(file)
-            if peek is None:
+            seen = peek(file)
+            if seen is None:
                 continue
-            self._beside.saw(file, peek.study_id)
-            if peek.study_day is None:
+            self._beside.saw(file, seen.study_id)
+            if seen.study_day is None:
                 continue
-            patient, order = peek.patient_id, known.order_of(relative(file, self._root))
+            patient, order = seen.patient_id, known.order_of(relative(file, self._root))
             if order is not None and patient not in anchored:
                 anchored.add(patient)
-                self._first_day[patient] = peek.study_day - order
+                self._first_day[patient] = seen.study_day - order
             elif patient not in anchored:
-                self._first_day[patient] = min(peek.study_day, self._first_day.get(patient, peek.study_day))
+                self._first_day[patient] = min(seen.study_day, self._first_day.get(patient, seen.study_day))
         for patient in [p for p in self._first_day if p not in anchored and known.has_patient(p)]:
             # None of this patient's earlier files is here to count from: a made-up order would be a wrong one.
             del self._first_day[patient]
@@ -181,48 +166,8 @@ class DicomFolder:
         )
 
 
-def _peek(file: Path) -> Peek | None:
-    """Patient, study and day of a file, or None when its header cannot be read (decoding will say why)."""
-    try:
-        with file.open("rb") as stream:
-            head = stream.read(1024)
-            if DEFLATED in head:  # inflating needs limits
-                header = read_dicom_header(file)
-                patient, study, image = header.patient_id, header.study_instance_uid, header.sop_instance_uid
-                study_date = header.study_date
-            else:
-                stream.seek(0)
-                patient, study, image, study_date = _parse(stream)
-    except (ImageError, OSError):
-        return None
-    except Exception as error:  # the boundary to the parser of foreign bytes
-        log.debug("%s: header not readable before decoding: %s", file, type(error).__name__)
-        return None
-    study = study or image
-    return Peek(patient or study, study, _day(study_date)) if study else None
-
-
-def _parse(stream: object) -> Sequence[str | None]:
-    from pydicom.filereader import read_partial
-    from pydicom.tag import Tag
-
-    tags = [Tag(name) for name in PEEK_TAGS]
-    dataset = read_partial(stream, stop_when=lambda tag, vr, length: tag > tags[-1], specific_tags=tags, force=True)
-    values = (dataset.get(name) for name in ("PatientID", "StudyInstanceUID", "SOPInstanceUID", "StudyDate"))
-    return [str(value).strip(" \0") or None if value is not None else None for value in values]
-
-
 def _is_media_directory(file: Path) -> bool:
     if file.name.upper() != "DICOMDIR":
         return False
     with file.open("rb") as stream:
         return MEDIA_DIRECTORY in stream.read(1024)
-
-
-def _day(text: str | None) -> int | None:
-    """The ordinal of YYYYMMDD, or of the old YYYY.MM.DD; None when it is not a day."""
-    digits = (text or "").replace(".", "")
-    try:
-        return date(int(digits[:4]), int(digits[4:6]), int(digits[6:8])).toordinal() if len(digits) == 8 else None
-    except ValueError:
-        return None

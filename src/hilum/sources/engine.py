@@ -28,7 +28,7 @@ from hilum.sources.summary import IngestSummary
 
 log = logging.getLogger(__name__)
 
-ROWS_PER_COMMIT = 512
+ROWS_PER_COMMIT = 256
 MOST_EXAMPLES = 5
 
 
