@@ -16,6 +16,18 @@ from hilum.imaging import DicomHeader, read_dicom_header, read_image
 from hilum.imaging.header import age_in_years
 
 PIXELS = np.zeros((4, 4), np.uint8)
+IDENTIFYING = (
+    "PatientName",
+    "OtherPatientNames",
+    "PatientAddress",
+    "InstitutionName",
+    "ReferringPhysicianName",
+    "StudyDescription",
+    "SeriesDescription",
+    "PatientComments",
+    "ImageComments",
+    "RequestedProcedureDescription",
+)
 
 
 def coded(value: str, meaning: str = "") -> Sequence:
@@ -67,19 +79,7 @@ def test_allowed_tags_are_read_with_and_without_pixels(tmp_path: Path) -> None:
 
 def test_names_birth_dates_and_free_text_leave_no_trace(tmp_path: Path) -> None:
     secret = "SECRET"
-    tags = {
-        keyword: f"{secret}{number}"
-        for number, keyword in enumerate(
-            ["PatientName", "OtherPatientNames", "PatientAddress", "InstitutionName", "ReferringPhysicianName"]
-            + [
-                "StudyDescription",
-                "SeriesDescription",
-                "PatientComments",
-                "ImageComments",
-                "RequestedProcedureDescription",
-            ]
-        )
-    }
+    tags = dict.fromkeys(IDENTIFYING, secret)
     dataset = radiograph_dataset(
         PIXELS, PatientBirthDate="19501231", ViewCodeSequence=coded("399067008", secret), **tags
     )

@@ -210,7 +210,8 @@ def test_negative_workers_and_useless_sides_are_refused() -> None:
 
 
 def test_worker_loads_no_torch() -> None:
-    code = "import sys, hilum.imaging.worker; sys.exit(any(m in sys.modules for m in ('torch', 'lance', 'pyarrow', 'scipy')))"
+    heavy = ("torch", "lance", "pyarrow", "scipy")
+    code = f"import sys, hilum.imaging.worker; sys.exit(any(name in sys.modules for name in {heavy}))"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
