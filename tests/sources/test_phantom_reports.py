@@ -42,7 +42,11 @@ def impression(report: str) -> str:
 
 @pytest.mark.parametrize("finding", DRAWN)
 def test_every_template_names_its_finding(finding: str) -> None:
-    texts = [t for kind in wording.DEVICES.values() for t in kind] if finding == "Support Devices" else wording.PRESENT[finding]
+    texts = (
+        [t for kind in wording.DEVICES.values() for t in kind]
+        if finding == "Support Devices"
+        else wording.PRESENT[finding]
+    )
     for text in (*texts, *wording.HEDGED_NAMES.get(finding, ())):
         assert re.search(CUES[finding], text, re.I), text
 
@@ -68,7 +72,17 @@ def test_normal_studies_claim_nothing(told: list[tuple[Patient, Study, str]]) ->
 
 def test_reports_deny_hedge_and_compare(told: list[tuple[Patient, Study, str]]) -> None:
     text = " ".join(report for _, _, report in told)
-    for word in ("No pneumothorax", "unchanged", "resolved", "improved", "worsened", "new", "cannot be excluded", "ossible", "uestionable"):
+    for word in (
+        "No pneumothorax",
+        "unchanged",
+        "resolved",
+        "improved",
+        "worsened",
+        "new",
+        "cannot be excluded",
+        "ossible",
+        "uestionable",
+    ):
         assert word in text, word
     first = " ".join(report for _, study, report in told if study.before is None)
     assert "resolved" not in first

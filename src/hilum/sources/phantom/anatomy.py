@@ -109,7 +109,17 @@ class Outline:
     def wall(self, y: Points) -> Plane:
         """Half-width of the inner chest wall at height y."""
         a = self.anatomy
-        knots = [(-0.1, 0.30), (0.0, 0.42), (0.12, 0.565), (0.3, 0.70), (0.55, 0.815), (0.85, 0.90), (1.2, 0.955), (1.6, 0.98), (2.1, 0.96)]
+        knots = [
+            (-0.1, 0.30),
+            (0.0, 0.42),
+            (0.12, 0.565),
+            (0.3, 0.70),
+            (0.55, 0.815),
+            (0.85, 0.90),
+            (1.2, 0.955),
+            (1.6, 0.98),
+            (2.1, 0.96),
+        ]
         return curve([(p * a.chest_length, v * a.chest_width) for p, v in knots], y)
 
     def mediastinum(self, side: str, y: Points) -> Plane:
@@ -119,7 +129,8 @@ class Outline:
             wide = self._wide * 0.9
             grow = self._right_growth + 0.03 * (h - 1)
             knots = [
-                (-0.3, 0.16), (0.05, 0.13 + 0.3 * wide), (0.25, 0.145 + 0.9 * wide), (0.55, 0.155 + wide), (0.8, 0.165 + 0.8 * wide),
+                (-0.3, 0.16), (0.05, 0.13 + 0.3 * wide), (0.25, 0.145 + 0.9 * wide), (0.55, 0.155 + wide),
+                (0.8, 0.165 + 0.8 * wide),
                 (0.98, 0.20 + 0.4 * grow + 0.25 * wide), (1.15, 0.275 * h + 0.9 * grow), (1.35, 0.315 * h + grow),
                 (1.55, 0.285 * h + grow), (1.75, 0.20 + 0.7 * grow), (2.1, 0.15),
             ]  # fmt: skip
@@ -128,8 +139,10 @@ class Outline:
             knots = [
                 (-0.3, 0.15), (0.05, 0.125 + 0.3 * wide), (0.25, 0.14 + 0.9 * wide), (0.42, 0.175 + 0.05 * knob + wide),
                 (0.52, 0.225 + 0.10 * knob + 1.1 * wide), (0.64, 0.19 + 0.06 * knob + wide), (0.73, 0.155 + 0.9 * wide),
-                (0.86, 0.215 + 0.7 * wide + 0.15 * grow), (1.0, 0.255 * h + 0.3 * wide + 0.35 * grow), (1.2, 0.40 * h + 0.75 * grow),
-                (1.42, 0.525 * h + grow), (1.58, 0.55 * h + grow), (1.72, 0.50 * h + 0.95 * grow), (1.85, 0.36 * h + 0.7 * grow), (2.1, 0.2),
+                (0.86, 0.215 + 0.7 * wide + 0.15 * grow), (1.0, 0.255 * h + 0.3 * wide + 0.35 * grow),
+                (1.2, 0.40 * h + 0.75 * grow),
+                (1.42, 0.525 * h + grow), (1.58, 0.55 * h + grow), (1.72, 0.50 * h + 0.95 * grow), (1.85, 0.36 * h + 0.7 * grow),
+                (2.1, 0.2),
             ]  # fmt: skip
         turn = self.turn if side == "left" else -self.turn
         border = curve([(p * length, v) for p, v in knots], y) + np.float32(turn)

@@ -138,7 +138,9 @@ def _scapulae(scene: Scene, ink: Ink) -> None:
     """Blades at the edge of the upper lungs, turned further outwards when the patient could stand (PA)."""
     out = 0.0 if scene.pose.is_portable else 0.12
     for side in SIDES:
-        blade = np.array([[0.74, 0.06], [0.70, 0.40], [0.84, 0.86], [0.93, 0.80], [1.08, 0.30], [1.12, 0.10], [0.95, -0.03]])
+        blade = np.array(
+            [[0.74, 0.06], [0.70, 0.40], [0.84, 0.86], [0.93, 0.80], [1.08, 0.30], [1.12, 0.10], [0.95, -0.03]]
+        )
         blade = (blade + np.array([out, 0.0])) * np.array([SIDE_SIGN[side], 1.0])
         ink.area(blade, 0.26)
         ink.line(blade[2:6], 0.028, 0.52)
@@ -161,11 +163,22 @@ def _spine(scene: Scene) -> None:
     for number in range(-2, 14):
         y = -0.08 + 0.165 * number * scene.anatomy.chest_length
         height, half = 0.145, 0.10 + 0.0022 * max(number, 0)
-        corners = np.array([[-half, 0], [-half * 0.9, height / 2], [-half, height], [half, height], [half * 0.9, height / 2], [half, 0]])
+        corners = np.array(
+            [
+                [-half, 0],
+                [-half * 0.9, height / 2],
+                [-half, height],
+                [half, height],
+                [half * 0.9, height / 2],
+                [half, 0],
+            ]
+        )
         ink.area(corners + np.array([turn * 0.3, y]), 0.42)
         ink.line(np.array([[-half, 0.004], [half, 0.004]]) + np.array([turn * 0.3, y]), 0.012, 0.75)
         ink.line(np.array([[-half, height], [half, height]]) + np.array([turn * 0.3, y]), 0.010, 0.70)
         for sign in (-1, 1):
             ink.disc(sign * 0.058 + turn * 0.3, y + 0.05, 0.017, 0.60)
-        ink.area(np.array([[-0.013, 0.08], [0.013, 0.08], [0.008, 0.16], [-0.008, 0.16]]) + np.array([-turn * 0.6, y]), 0.7)
+        ink.area(
+            np.array([[-0.013, 0.08], [0.013, 0.08], [0.008, 0.16], [-0.008, 0.16]]) + np.array([-turn * 0.6, y]), 0.7
+        )
     canvas.density += ink.plane(1.2) * np.float32(0.085)

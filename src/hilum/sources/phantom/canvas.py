@@ -78,7 +78,9 @@ class Ink:
 
     def disc(self, x: float, y: float, radius: float, strength: float) -> None:
         """A filled circle."""
-        (left, top), (right, bottom) = self._canvas.to_px(np.array([[x - radius, y - radius], [x + radius, y + radius]]))
+        (left, top), (right, bottom) = self._canvas.to_px(
+            np.array([[x - radius, y - radius], [x + radius, y + radius]])
+        )
         self._draw.ellipse([v * SUPERSAMPLING for v in (left, top, right, bottom)], fill=_gray(strength))
 
     def plane(self, blur_px: float = 0.0) -> Plane:

@@ -37,20 +37,41 @@ def _smooth(knots: list[tuple[float, float]], n: int = 40) -> Points:
     f = (t - i)[:, None]
     before, after = k[np.clip(i - 1, 0, None)], k[np.clip(i + 2, None, len(k) - 1)]
     a, b = k[i], k[i + 1]
-    return 0.5 * (2 * a + (b - before) * f + (2 * before - 5 * a + 4 * b - after) * f**2 + (3 * a - before - 3 * b + after) * f**3)
+    return 0.5 * (
+        2 * a + (b - before) * f + (2 * before - 5 * a + 4 * b - after) * f**2 + (3 * a - before - 3 * b + after) * f**3
+    )
 
 
 def _pacemaker(ink: Ink, rng: np.random.Generator, s: float) -> Points:
     x, y = s * rng.uniform(0.60, 0.68), 0.24 + rng.normal(0, 0.03)
     angle = np.linspace(0, 2 * np.pi, 40)
-    shape = np.stack([np.sign(np.cos(angle)) * np.abs(np.cos(angle)) ** 0.6 * 0.125, np.sign(np.sin(angle)) * np.abs(np.sin(angle)) ** 0.6 * 0.105], axis=1)
+    shape = np.stack(
+        [
+            np.sign(np.cos(angle)) * np.abs(np.cos(angle)) ** 0.6 * 0.125,
+            np.sign(np.sin(angle)) * np.abs(np.sin(angle)) ** 0.6 * 0.105,
+        ],
+        axis=1,
+    )
     case = shape + np.array([x, y])
     ink.area(case, 0.86)
     ink.line(case, 0.012, 1.0)
     ink.area(shape * 0.45 + np.array([x, y + 0.03]), 1.0)
     port = (x - s * 0.08, y - 0.10)
-    atrial = _smooth([port, (s * 0.40, 0.05), (s * 0.12, 0.22), (-0.13, 0.55), (-0.17, 1.0), (-0.20, 1.28), (-0.08, 1.22)])
-    ventricular = _smooth([port, (s * 0.40, 0.03), (s * 0.10, 0.21), (-0.11, 0.55), (-0.14, 1.05), (-0.06, 1.45), (0.18, 1.60), (0.33, 1.58)])
+    atrial = _smooth(
+        [port, (s * 0.40, 0.05), (s * 0.12, 0.22), (-0.13, 0.55), (-0.17, 1.0), (-0.20, 1.28), (-0.08, 1.22)]
+    )
+    ventricular = _smooth(
+        [
+            port,
+            (s * 0.40, 0.03),
+            (s * 0.10, 0.21),
+            (-0.11, 0.55),
+            (-0.14, 1.05),
+            (-0.06, 1.45),
+            (0.18, 1.60),
+            (0.33, 1.58),
+        ]
+    )
     for lead in (atrial, ventricular):
         ink.line(lead, 0.014, 0.85)
         ink.line(lead[-3:], 0.022, 1.0)
@@ -81,7 +102,15 @@ def _central_line(ink: Ink, rng: np.random.Generator, s: float) -> Points:
 
 def _chest_tube(scene: Scene, ink: Ink, rng: np.random.Generator, s: float) -> Points:
     wall = scene.anatomy.chest_width
-    path = _smooth([(s * (wall + 0.22), 1.60), (s * (wall - 0.04), 1.38), (s * (wall - 0.16), 1.0), (s * 0.62, 0.55), (s * 0.42, 0.20 + rng.normal(0, 0.03))])
+    path = _smooth(
+        [
+            (s * (wall + 0.22), 1.60),
+            (s * (wall - 0.04), 1.38),
+            (s * (wall - 0.16), 1.0),
+            (s * 0.62, 0.55),
+            (s * 0.42, 0.20 + rng.normal(0, 0.03)),
+        ]
+    )
     for shift in (-0.025, 0.025):
         ink.line(path + np.array([shift, 0]), 0.010, 0.55)
     ink.line(path[:22], 0.018, 1.0)

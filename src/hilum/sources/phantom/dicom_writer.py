@@ -5,11 +5,13 @@ Tags follow DICOM PS3.3 A.2 (CR image) and A.26 (digital X-ray image for present
 
 from __future__ import annotations
 
+import io
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from pydicom.dataset import FileDataset, FileMetaDataset
+from PIL import Image
+from pydicom.dataset import Dataset, FileDataset, FileMetaDataset
 from pydicom.encaps import encapsulate
 from pydicom.uid import (
     ComputedRadiographyImageStorage,
@@ -56,7 +58,9 @@ class Encoding:
             syntax=syntax,
             bits_stored=bits,
             is_inverted=bool(rng.random() < 0.18),
-            window=str(rng.choice(["none", "linear", "two", "sigmoid"], p=[0.22, 0.58, 0.12, 0.08])) if bits > 8 else "none",
+            window=str(rng.choice(["none", "linear", "two", "sigmoid"], p=[0.22, 0.58, 0.12, 0.08]))
+            if bits > 8
+            else "none",
             rescale=str(rng.choice(["none", "identity", "offset"], p=[0.45, 0.40, 0.15])) if bits > 8 else "none",
             modality=str(rng.choice(["CR", "DX"], p=[0.4, 0.6])),
         )
@@ -134,7 +138,7 @@ def _how_it_was_taken(ds: FileDataset, view: str, encoding: Encoding, spacing_mm
     ds.BodyPartExamined = "CHEST"
     ds.ViewPosition = {"pa": "PA", "lateral": "LL"}.get(view, "AP")
     if view == "ap_supine":
-        ds.PatientPosition = "HFS"
+        ds.PatientOrientationCodeSequence = [_supine()]
     ds.PatientOrientation = ["A", "F"] if view == "lateral" else ["L", "F"]
     ds.BurnedInAnnotation = "YES"
     ds.ImagerPixelSpacing = [f"{spacing_mm:.4f}", f"{spacing_mm:.4f}"]
@@ -146,6 +150,13 @@ def _how_it_was_taken(ds: FileDataset, view: str, encoding: Encoding, spacing_mm
         ds.LossyImageCompression = "01" if encoding.syntax == "jpeg" else "00"
     else:
         ds.CassetteOrientation = "PORTRAIT"
+
+
+def _supine() -> Dataset:
+    """The lying patient as a code, PS3.16 CID 20."""
+    code = Dataset()
+    code.CodeValue, code.CodingSchemeDesignator, code.CodeMeaning = "40199007", "SCT", "supine"
+    return code
 
 
 def _pixels(ds: FileDataset, stored: np.ndarray, encoding: Encoding) -> None:
@@ -169,7 +180,9 @@ def _pixels(ds: FileDataset, stored: np.ndarray, encoding: Encoding) -> None:
     elif encoding.syntax == "jpeg":
         _jpeg(ds, stored)
     else:
-        ds.compress(SYNTAXES[encoding.syntax], stored, encoding_plugin=_PLUGINS[encoding.syntax], generate_instance_uid=False)
+        ds.compress(
+            SYNTAXES[encoding.syntax], stored, encoding_plugin=_PLUGINS[encoding.syntax], generate_instance_uid=False
+        )
 
 
 _PLUGINS = {"jpegls": "pyjpegls", "jpeg2000": "pylibjpeg", "rle": "pydicom"}
@@ -183,7 +196,10 @@ def _window(ds: FileDataset, encoding: Encoding, slope: float, intercept: float)
     ds.WindowCenter, ds.WindowWidth = f"{center:.1f}", f"{width:.1f}"
     ds.VOILUTFunction = "LINEAR"
     if encoding.window == "two":
-        ds.WindowCenter, ds.WindowWidth = [f"{center:.1f}", f"{center * 0.9:.1f}"], [f"{width:.1f}", f"{width * 0.7:.1f}"]
+        ds.WindowCenter, ds.WindowWidth = (
+            [f"{center:.1f}", f"{center * 0.9:.1f}"],
+            [f"{width:.1f}", f"{width * 0.7:.1f}"],
+        )
         ds.WindowCenterWidthExplanation = ["NORMAL", "HARDER"]
     elif encoding.window == "sigmoid":
         ds.VOILUTFunction = "SIGMOID"
@@ -191,10 +207,6 @@ def _window(ds: FileDataset, encoding: Encoding, slope: float, intercept: float)
 
 
 def _jpeg(ds: FileDataset, stored: np.ndarray) -> None:
-    import io
-
-    from PIL import Image
-
     buffer = io.BytesIO()
     Image.fromarray(stored).save(buffer, "JPEG", quality=92)
     ds.PixelData = encapsulate([buffer.getvalue()])

@@ -57,7 +57,7 @@ def _mark(film: Plane, pose: Pose, rng: np.random.Generator) -> None:
 
 def _burn(film: Plane, x: int, y: int, text: str, size: int) -> None:
     font = ImageFont.load_default(size)
-    x0, y0, x1, y1 = (int(v) for v in font.getbbox(text))
+    x1, y1 = (int(v) for v in font.getbbox(text)[2:])
     stamp = Image.new("L", (x1 + 2, y1 + 2))
     ImageDraw.Draw(stamp).text((0, 0), text, fill=235, font=font)
     ink = np.asarray(stamp, np.float32) / 255

@@ -80,16 +80,22 @@ def draw_frontal(anatomy: Anatomy, pose: Pose, signs: tuple[Sign, ...] = (), sid
 
 def _soft_tissue(scene: Scene) -> None:
     """Skin to lungs: body, neck and shoulders, mediastinum, abdomen, air of trachea and stomach."""
-    canvas, y, x, away = scene.canvas, scene.canvas.y, scene.canvas.x, scene.away
+    canvas, y, away = scene.canvas, scene.canvas.y, scene.away
     a = scene.anatomy
     wall = scene.wall
-    flank = np.float32(1.02) * wall + np.float32(0.10 + 0.10 * a.fat) + np.float32(0.9) * ramp((np.float32(0.5) - y) / np.float32(0.75))
+    flank = (
+        np.float32(1.02) * wall
+        + np.float32(0.10 + 0.10 * a.fat)
+        + np.float32(0.9) * ramp((np.float32(0.5) - y) / np.float32(0.75))
+    )
     neck = np.float32(0.29) + np.float32(0.04) * ramp((y + np.float32(0.3)) / np.float32(0.4))
     trapezius = np.float32(-0.06) - np.float32(0.33) * np.exp((np.float32(0.28) - away) / np.float32(0.30))
     covered = np.maximum(ramp((y - trapezius) / np.float32(0.07)), ramp((neck - away) / np.float32(0.08)))
     inside = ramp((flank - away) / np.float32(0.10)) * covered
     depth = np.float32(0.40 + 0.07 * a.fat) + np.float32(0.10) * ramp((flank - away) / np.float32(0.5))
-    depth -= np.float32(0.10) * ramp((np.float32(0.05) - y + np.float32(0.2) * (away - 1)) / np.float32(0.4))  # thin on top
+    depth -= np.float32(0.10) * ramp(
+        (np.float32(0.05) - y + np.float32(0.2) * (away - 1)) / np.float32(0.4)
+    )  # thin on top
     density = depth * inside
     center = np.exp(-((away / np.float32(0.30)) ** 4))
     density += np.float32(0.215) * center * inside
@@ -100,7 +106,9 @@ def _soft_tissue(scene: Scene) -> None:
         core = ramp((scene.inner[side] - away) / np.float32(0.16)) * scene.half[side]
         heart += core * (np.float32(0.5) + np.float32(0.5) * ramp((y - np.float32(0.85)) / np.float32(0.8)))
     density += np.float32(0.10) * heart * (1 - below)
-    air = np.float32(0.27) + np.float32(0.07) * ramp((np.float32(0.7) - np.abs(away - np.float32(0.62))) / np.float32(0.7))
+    air = np.float32(0.27) + np.float32(0.07) * ramp(
+        (np.float32(0.7) - np.abs(away - np.float32(0.62))) / np.float32(0.7)
+    )
     density -= scene.lungs * (air + np.float32(0.10) * ramp((away - scene.inner["left"]) / np.float32(0.1)))
     density = np.maximum(density, np.float32(0.0))
     _trachea(scene, density)
@@ -108,7 +116,9 @@ def _soft_tissue(scene: Scene) -> None:
     canvas.density += density
     rng = scene.rng(21)
     canvas.density += clouds(rng, canvas.height, canvas.width, max(8, canvas.height // 8)) * np.float32(0.010)
-    canvas.density += clouds(rng, canvas.height, canvas.width, max(3, canvas.height // 56), 2) * np.float32(0.013) * scene.lungs
+    canvas.density += (
+        clouds(rng, canvas.height, canvas.width, max(3, canvas.height // 56), 2) * np.float32(0.013) * scene.lungs
+    )
 
 
 def _stomach(scene: Scene, density: Plane, below: Plane) -> None:
@@ -117,7 +127,9 @@ def _stomach(scene: Scene, density: Plane, below: Plane) -> None:
     x, y = scene.canvas.x, scene.canvas.y
     size, lean = rng.uniform(0.6, 1.25), rng.normal(0, 0.05)
     cy = scene.outline.dome("left") + 0.05 + 0.085 * size
-    bubble = ((x - np.float32(0.42 + lean)) / np.float32(0.19 * size)) ** 2 + ((y - np.float32(cy)) / np.float32(0.085 * size)) ** 2
+    bubble = ((x - np.float32(0.42 + lean)) / np.float32(0.19 * size)) ** 2 + (
+        (y - np.float32(cy)) / np.float32(0.085 * size)
+    ) ** 2
     air = ramp((1 - bubble) / np.float32(0.45))
     if scene.pose.view != "ap_supine":
         air *= ramp((np.float32(cy + 0.035 * size) - y) / np.float32(0.02))
@@ -127,12 +139,21 @@ def _stomach(scene: Scene, density: Plane, below: Plane) -> None:
 def _trachea(scene: Scene, density: Plane) -> None:
     x, y = scene.canvas.x, scene.canvas.y
     middle = scene.outline.turn * 0.7 - 0.02 * ramp((y - np.float32(0.3)) / np.float32(0.3))
-    tube = ramp((np.float32(0.056) - np.abs(x - middle)) / np.float32(0.03)) * ramp((np.float32(0.70) - y) / np.float32(0.12))
+    tube = ramp((np.float32(0.056) - np.abs(x - middle)) / np.float32(0.03)) * ramp(
+        (np.float32(0.70) - y) / np.float32(0.12)
+    )
     density -= np.float32(0.11) * tube
     for side, slope in (("right", 1.25), ("left", 0.8)):
         along = (x - middle) * np.float32(SIDE_SIGN[side])
-        bronchus = ramp((np.float32(0.036) - np.abs(y - np.float32(0.66) - along * np.float32(slope))) / np.float32(0.05))
-        density -= np.float32(0.035) * bronchus * ramp(along / np.float32(0.06)) * ramp((np.float32(0.20) - along) / np.float32(0.14))
+        bronchus = ramp(
+            (np.float32(0.036) - np.abs(y - np.float32(0.66) - along * np.float32(slope))) / np.float32(0.05)
+        )
+        density -= (
+            np.float32(0.035)
+            * bronchus
+            * ramp(along / np.float32(0.06))
+            * ramp((np.float32(0.20) - along) / np.float32(0.14))
+        )
 
 
 def _breast(scene: Scene) -> None:
@@ -142,7 +163,9 @@ def _breast(scene: Scene) -> None:
     size = np.float32(0.36 + 0.12 * scene.anatomy.breast)
     for side in SIDES:
         cx, cy = SIDE_SIGN[side] * 0.60, 1.38 + 0.10 * scene.anatomy.breast
-        r = np.sqrt(((canvas.x - np.float32(cx)) / size) ** 2 + ((canvas.y - np.float32(cy)) / (size * np.float32(1.0))) ** 2)
+        r = np.sqrt(
+            ((canvas.x - np.float32(cx)) / size) ** 2 + ((canvas.y - np.float32(cy)) / (size * np.float32(1.0))) ** 2
+        )
         fold = ramp((1 - r) * np.float32(4)) * ramp((canvas.y - np.float32(cy - 0.35)) / np.float32(0.6))
         canvas.density += fold * np.float32(0.07 * scene.anatomy.breast)
 

@@ -9,7 +9,13 @@ import numpy as np
 from hilum.sources.phantom.anatomy import Anatomy, Pose
 from hilum.sources.phantom.signs import Sign, truth_of
 
-CHRONIC = {"Cardiomegaly": 0.16, "Enlarged Cardiomediastinum": 0.13, "Lung Lesion": 0.13, "Pleural Other": 0.12, "Fracture": 0.12}
+CHRONIC = {
+    "Cardiomegaly": 0.16,
+    "Enlarged Cardiomediastinum": 0.13,
+    "Lung Lesion": 0.13,
+    "Pleural Other": 0.12,
+    "Fracture": 0.12,
+}
 ACUTE = {
     "Edema": 0.13,
     "Lung Opacity": 0.07,

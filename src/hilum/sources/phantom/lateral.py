@@ -17,9 +17,7 @@ FLUID_HEIGHT = (0.0, 0.16, 0.34, 0.62)
 DEPTH = {"upper": 0.35, "middle": 0.85, "lower": 1.35, "": 1.0}
 
 
-def draw_lateral(
-    anatomy: Anatomy, pose: Pose, signs: tuple[Sign, ...] = (), side_px: int = 512
-) -> tuple[Plane, Boxes]:
+def draw_lateral(anatomy: Anatomy, pose: Pose, signs: tuple[Sign, ...] = (), side_px: int = 512) -> tuple[Plane, Boxes]:
     """Draw one left lateral radiograph.
 
     Args:
@@ -32,7 +30,9 @@ def draw_lateral(
         (H, W) float32 film in [0, 1], and the boxes of the signs in pixels.
     """
     height, width = side_px, round(side_px * 0.84)
-    canvas = Canvas(height, width, pose.zoom * height / 2.62, width * (0.5 + pose.shift_x), (0.145 + pose.shift_y) * height)
+    canvas = Canvas(
+        height, width, pose.zoom * height / 2.62, width * (0.5 + pose.shift_x), (0.145 + pose.shift_y) * height
+    )
     chest = _Chest(anatomy, pose, canvas)
     grades = {sign.finding: sign.grade for sign in signs}
     chest.draw_soft_tissue(HEART_GROWTH[grades.get("Cardiomegaly", 0)])
@@ -59,9 +59,15 @@ class _Chest:
         self.back = curve([(p * length, v * deep / 0.74) for p, v in back], rows)[:, None]  # (H, 1) spine side
         dome = 1.66 * length + pose.inspiration
         x = canvas.x
-        self.dome = (dome + 0.32 * np.clip((x + 0.15) / 0.8, 0, 1.2) ** 2 + 0.10 * np.clip((-0.15 - x) / 0.5, 0, 1.2) ** 2).astype(np.float32)
+        self.dome = (
+            dome + 0.32 * np.clip((x + 0.15) / 0.8, 0, 1.2) ** 2 + 0.10 * np.clip((-0.15 - x) / 0.5, 0, 1.2) ** 2
+        ).astype(np.float32)
         self.cavity = ramp((x - self.front) / np.float32(0.05)) * ramp((self.back - x) / np.float32(0.06))
-        lung = self.cavity * ramp((self.dome - canvas.y) / np.float32(0.025)) * ramp((canvas.y - np.float32(0.08)) / np.float32(0.30))
+        lung = (
+            self.cavity
+            * ramp((self.dome - canvas.y) / np.float32(0.025))
+            * ramp((canvas.y - np.float32(0.08)) / np.float32(0.30))
+        )
         self.lung = lung
         self.clear = np.ones_like(lung)
 
@@ -72,7 +78,9 @@ class _Chest:
         chest = np.float32(0.20 * self.anatomy.breast) * np.exp(-(((y - np.float32(1.25)) / np.float32(0.35)) ** 2))
         skin_front, skin_back = self.front - fat - chest, self.back + np.float32(0.24)
         shoulder = np.float32(0.55) * ramp((np.float32(0.45) - y) / np.float32(0.6))
-        inside = ramp((x - skin_front + shoulder * np.float32(0.2)) / np.float32(0.10)) * ramp((skin_back + shoulder * np.float32(0.3) - x) / np.float32(0.10))
+        inside = ramp((x - skin_front + shoulder * np.float32(0.2)) / np.float32(0.10)) * ramp(
+            (skin_back + shoulder * np.float32(0.3) - x) / np.float32(0.10)
+        )
         density = inside * (np.float32(0.50) + np.float32(0.16) * ramp((np.float32(0.30) - y) / np.float32(0.5)))
         density -= self.lung * (np.float32(0.27) + np.float32(0.09) * ramp((y - np.float32(0.4)) / np.float32(1.4)))
         below = ramp((y - self.dome) / np.float32(0.025)) * inside
@@ -87,16 +95,22 @@ class _Chest:
         density -= np.float32(0.10) * tube * ramp((np.float32(0.78) - y) / np.float32(0.1)) * inside
         canvas.density += np.maximum(density, 0)
         rng = np.random.default_rng([self.pose.seed, 21])
-        canvas.density += clouds(rng, canvas.height, canvas.width, max(3, canvas.height // 56), 2) * np.float32(0.013) * self.lung
+        canvas.density += (
+            clouds(rng, canvas.height, canvas.width, max(3, canvas.height // 56), 2) * np.float32(0.013) * self.lung
+        )
 
     def _arch(self, density: Plane) -> None:
         """The aortic arch, its descending part, and the hilar vessels."""
         x, y = self.canvas.x, self.canvas.y
         r = np.sqrt((x - np.float32(0.08)) ** 2 + ((y - np.float32(0.72)) * np.float32(1.1)) ** 2)
-        arch = np.exp(-(((r - np.float32(0.24)) / np.float32(0.085)) ** 2)) * ramp((np.float32(0.78) - y) / np.float32(0.2))
+        arch = np.exp(-(((r - np.float32(0.24)) / np.float32(0.085)) ** 2)) * ramp(
+            (np.float32(0.78) - y) / np.float32(0.2)
+        )
         density += np.float32(0.07 + 0.05 * self.anatomy.aorta) * arch * self.lung
         for hx, hy, wide, amount in ((0.0, 0.86, 0.11, 0.17), (0.09, 0.98, 0.08, 0.12), (-0.06, 0.98, 0.09, 0.10)):
-            density += np.float32(amount) * np.exp(-((x - hx) ** 2 + (y - hy) ** 2) / np.float32(wide**2)).astype(np.float32)
+            density += np.float32(amount) * np.exp(-((x - hx) ** 2 + (y - hy) ** 2) / np.float32(wide**2)).astype(
+                np.float32
+            )
 
     def draw_vessels(self) -> None:
         """Both lungs' vessels, one behind the other."""
@@ -120,11 +134,21 @@ class _Chest:
         canvas, length = self.canvas, self.anatomy.chest_length
         spine, ribs = canvas.ink(), canvas.ink()
         level = (-0.32 + 0.155 * np.arange(17)) * length
-        center = curve([(-0.5, 0.16), (-0.1, 0.19), (0.3, 0.30), (0.8, 0.42), (1.2, 0.45), (1.7, 0.40), (2.2, 0.30)], level / length)
+        center = curve(
+            [(-0.5, 0.16), (-0.1, 0.19), (0.3, 0.30), (0.8, 0.42), (1.2, 0.45), (1.7, 0.40), (2.2, 0.30)],
+            level / length,
+        )
         for number, (y, x, slope) in enumerate(zip(level, center, np.gradient(center, level), strict=True)):
             size = 0.78 + 0.018 * number
-            body = np.array([[-0.105, -0.062], [-0.090, 0.0], [-0.105, 0.062], [0.095, 0.062], [0.085, 0.0], [0.095, -0.062]]) * size
-            arch = np.array([[0.09, -0.04], [0.17, -0.03], [0.29, 0.07], [0.27, 0.11], [0.15, 0.045], [0.09, 0.02]]) * size
+            body = (
+                np.array(
+                    [[-0.105, -0.062], [-0.090, 0.0], [-0.105, 0.062], [0.095, 0.062], [0.085, 0.0], [0.095, -0.062]]
+                )
+                * size
+            )
+            arch = (
+                np.array([[0.09, -0.04], [0.17, -0.03], [0.29, 0.07], [0.27, 0.11], [0.15, 0.045], [0.09, 0.02]]) * size
+            )
             tilt = np.array([[1.0, 0.0], [slope, 1.0]])
             body, arch = body @ tilt + np.array([x, y]), arch @ tilt + np.array([x, y])
             spine.area(arch, 0.26)
@@ -156,7 +180,10 @@ class _Chest:
             return canvas.box(-0.62, 0.85, 0.35, 1.8)
         if sign.finding == "Pleural Effusion":
             rim = float(self.dome[0, np.argmin(np.abs(x[0] - 0.5))])
-            level = np.float32(rim - FLUID_HEIGHT[sign.grade]) - np.float32(0.14) * np.clip((x - np.float32(0.2)) / np.float32(0.4), 0, 1.2) ** 2
+            level = (
+                np.float32(rim - FLUID_HEIGHT[sign.grade])
+                - np.float32(0.14) * np.clip((x - np.float32(0.2)) / np.float32(0.4), 0, 1.2) ** 2
+            )
             fluid = ramp((y - level) / np.float32(0.05)) * self.cavity
             canvas.density += fluid * np.maximum(np.float32(0.66) - canvas.density, 0)
             self.clear *= 1 - fluid
@@ -165,7 +192,12 @@ class _Chest:
             haze = np.exp(-((x - 0.02) ** 2 + (y - np.float32(0.98)) ** 2) / np.float32(0.25)).astype(np.float32)
             canvas.density += np.float32(0.06 + 0.05 * sign.grade) * haze * self.lung
             return canvas.box(-0.45, 0.5, 0.5, 1.45)
-        blob = {"Consolidation": (0.26, 0.20), "Pneumonia": (0.26, 0.14), "Lung Opacity": (0.30, 0.09), "Lung Lesion": (0.08, 0.20)}
+        blob = {
+            "Consolidation": (0.26, 0.20),
+            "Pneumonia": (0.26, 0.14),
+            "Lung Opacity": (0.30, 0.09),
+            "Lung Lesion": (0.08, 0.20),
+        }
         if sign.finding not in blob:
             return None
         radius, amount = blob[sign.finding]
@@ -175,7 +207,9 @@ class _Chest:
         part, px, py = canvas.part(box)
         r = np.sqrt((px - np.float32(cx)) ** 2 + (py - np.float32(cy)) ** 2) / np.float32(radius)
         ragged = sign.finding != "Lung Lesion"
-        cloud = clouds(rng, *r.shape, max(4, round(0.1 * canvas.px_per_unit)), 2) * np.float32(0.22 if ragged else 0.02)
+        cloud = clouds(rng, r.shape[0], r.shape[1], max(4, round(0.1 * canvas.px_per_unit)), 2) * np.float32(
+            0.22 if ragged else 0.02
+        )
         patch = ramp((1 - r) / np.float32(1.0 if ragged else 0.35) + cloud) * ramp((np.float32(1.28) - r) * 6)
         canvas.density[part] += patch * np.float32(amount * (0.7 + 0.15 * sign.grade)) * self.lung[part]
         return box

@@ -76,10 +76,16 @@ def draw_lesion(scene: Scene, sign: Sign) -> list[Box]:
         part, px, py = scene.canvas.part(box)
         dx, dy = px - np.float32(x), py - np.float32(y)
         angle = np.arctan2(dy, dx)
-        lobes = np.float32(0.06) * np.sin(2 * angle + sign.seed % 6) + np.float32(0.03) * np.sin(5 * angle + sign.seed % 5)
+        lobes = np.float32(0.06) * np.sin(2 * angle + sign.seed % 6) + np.float32(0.03) * np.sin(
+            5 * angle + sign.seed % 5
+        )
         r = np.sqrt(dx * dx + dy * dy) / np.float32(radius) - lobes
-        ball = ramp((1 - r) * np.float32(radius / 0.045)) * (np.float32(0.72) + np.float32(0.28) * np.sqrt(np.clip(1 - r * r, 0, 1)))
-        scene.canvas.density[part] += ball * np.float32((0.24, 0.29, 0.34)[sign.grade - 1]) * np.maximum(scene.lungs[part], 0.3)
+        ball = ramp((1 - r) * np.float32(radius / 0.045)) * (
+            np.float32(0.72) + np.float32(0.28) * np.sqrt(np.clip(1 - r * r, 0, 1))
+        )
+        scene.canvas.density[part] += (
+            ball * np.float32((0.24, 0.29, 0.34)[sign.grade - 1]) * np.maximum(scene.lungs[part], 0.3)
+        )
         boxes.append(box)
     return boxes
 
@@ -139,8 +145,12 @@ def _patch(
     part, px, py = scene.canvas.part(box)
     r = np.sqrt(((px - np.float32(x)) / np.float32(rx)) ** 2 + ((py - np.float32(y)) / np.float32(ry)) ** 2)
     cell = max(4, round(0.12 * scene.canvas.px_per_unit))
-    cloud = clouds(rng, *r.shape, cell) * np.float32(lumps)
-    return box, part, ramp((np.float32(1.0) - r) / np.float32(edge) + cloud) * ramp((np.float32(1.3) - r) * np.float32(5))
+    cloud = clouds(rng, r.shape[0], r.shape[1], cell) * np.float32(lumps)
+    return (
+        box,
+        part,
+        ramp((np.float32(1.0) - r) / np.float32(edge) + cloud) * ramp((np.float32(1.3) - r) * np.float32(5)),
+    )
 
 
 def _fill(scene: Scene, part: tuple[slice, slice], share: Plane, level: np.float32) -> None:

@@ -49,7 +49,9 @@ def draw_pneumothorax(scene: Scene, sign: Sign) -> list[Box]:
     gap = AIR_GAP[sign.grade]
     for side in sign.sides:
         lung_wall = scene.wall - np.float32(gap) * np.clip(np.float32(1.35) - np.float32(0.55) * y, 0.15, 1.4)  # (H, 1)
-        lung_top = scene.outline.apex(canvas.x) + np.float32(1.15 * gap) + np.float32(0.5) * (away - np.float32(0.35)) ** 2
+        lung_top = (
+            scene.outline.apex(canvas.x) + np.float32(1.15 * gap) + np.float32(0.5) * (away - np.float32(0.35)) ** 2
+        )
         depth = soft_min(lung_wall - away, y - lung_top)  # how far inside the collapsed lung
         beyond = ramp(-depth * np.float32(1 / 0.012)) * scene.lungs * scene.half[side]
         line = np.exp(-((depth / np.float32(0.0085)) ** 2)) * scene.lungs * scene.half[side]

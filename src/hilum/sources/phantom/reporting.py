@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 import numpy as np
@@ -19,9 +20,9 @@ LOBES = {
     ("left", "upper"): ("left upper lobe", "left upper lung", "left upper zone"),
     ("left", "middle"): ("left mid lung", "lingula", "left mid zone"),
     ("left", "lower"): ("left lower lobe", "left lung base", "left lower lung"),
-    ("bilateral", "upper"): ("upper lobes bilaterally", "both upper lungs"),
-    ("bilateral", "middle"): ("mid lungs bilaterally", "both mid lungs"),
-    ("bilateral", "lower"): ("lower lobes bilaterally", "both lung bases", "bilateral lung bases"),
+    ("bilateral", "upper"): ("both upper lobes", "both upper lungs", "bilateral upper lungs"),
+    ("bilateral", "middle"): ("both mid lungs", "bilateral mid lungs"),
+    ("bilateral", "lower"): ("both lower lobes", "both lung bases", "bilateral lung bases"),
 }
 
 
@@ -51,9 +52,11 @@ def _front_matter(patient: Patient, study: Study, rng: np.random.Generator) -> l
     if study.before is None:
         comparison = _pick(rng, ("None.", "None available.", "No prior studies."))
     else:
-        comparison = _pick(rng, ("Prior chest radiograph.", "Chest radiograph from the prior study.", "Multiple prior radiographs."))
+        comparison = _pick(
+            rng, ("Prior chest radiograph.", "Chest radiograph from the prior study.", "Multiple prior radiographs.")
+        )
     given = indication.format(age=study.age_years, person=_pick(rng, person))
-    sections = [("INDICATION", given), ("TECHNIQUE", technique), ("COMPARISON", comparison)]
+    sections = [("INDICATION", _finish(given)), ("TECHNIQUE", technique), ("COMPARISON", comparison)]
     return [section for section in sections if rng.random() < 0.85]
 
 
@@ -95,18 +98,29 @@ def _sentence(study: Study, sign: Sign, hedged: bool, rng: np.random.Generator, 
     words = _words(sign, rng)
     if hedged:
         name = _pick(rng, wording.HEDGED_NAMES[sign.finding]).format(**words)
-        return _pick(rng, wording.HEDGES).format(x=name)
+        return _grammar(_pick(rng, wording.HEDGES).format(x=name))
     if sign.finding == "Support Devices":
         text = _pick(rng, wording.DEVICES[sign.kind])
     elif sign.grade > 1 and sign.finding in wording.SEVERAL:
         text = _pick(rng, wording.SEVERAL[sign.finding])
     else:
         text = _pick(rng, wording.PRESENT[sign.finding])
-    text = text.format(**words).replace("a bilateral", "bilateral").replace("bilateral-sided", "bilateral")
+    text = _grammar(text.format(**words))
     compared = _change(study, sign)
     if compared and "," not in text and "unchanged" not in text and rng.random() < change:
         text = f"{text}, {_pick(rng, wording.CHANGES[compared])}"
     return text
+
+
+def _grammar(text: str) -> str:
+    """Plurals and articles that the templates leave open."""
+    if "bilateral" in text:
+        text = re.sub(r"\bthere is a ([\w-]+ )?bilateral", r"there are \1bilateral", text)
+        text = re.sub(r"\ba ((?:[\w-]+ )*)bilateral", r"\1bilateral", text).replace("bilateral-sided", "bilateral")
+        text = re.sub(r"(bilateral pleural effusion|bilateral effusion)\b", r"\1s", text)
+        text = re.sub(r"(effusions) is\b", r"\1 are", text)
+        text = re.sub(r"(bilateral (?:\w+ ){1,2}opacit)y\b", r"\1ies", text)
+    return re.sub(r"\ba (?=[aeiou])", "an ", text.replace("the both", "both").replace("the bilateral", "both"))
 
 
 def _words(sign: Sign, rng: np.random.Generator) -> dict[str, str]:
@@ -119,6 +133,7 @@ def _words(sign: Sign, rng: np.random.Generator) -> dict[str, str]:
         "grade_adverb": adverb,
         "side": sign.side,
         "zone": _pick(rng, LOBES.get((sign.side, sign.zone), ("lung",))),
+        "lobe": f"{sign.side} {'mid lung' if sign.zone == 'middle' and sign.side != 'right' else f'{sign.zone} lobe'}",
         "base": bases.get(sign.side, "bases"),
         "cm": str(rng.integers(3, 6)),
     }
@@ -153,18 +168,30 @@ def _negations(absent: Sequence[str], rng: np.random.Generator, share: float) ->
         if all(name in left for name in group) and rng.random() < share * 1.3:
             said.append(_pick(rng, texts))
             left = [name for name in left if name not in group]
-    said += [_pick(rng, wording.ABSENT[name]) for name in left if rng.random() < share * _COMMONLY_DENIED.get(name, 0.7)]
+    said += [
+        _pick(rng, wording.ABSENT[name]) for name in left if rng.random() < share * _COMMONLY_DENIED.get(name, 0.7)
+    ]
     if not said and absent:
         said.append(_pick(rng, wording.ABSENT[str(rng.choice(list(absent)))]))
     rng.shuffle(said)
     return said
 
 
-_COMMONLY_DENIED = {"Pneumothorax": 2.0, "Pleural Effusion": 1.8, "Consolidation": 1.4, "Edema": 1.3, "Support Devices": 0.2}
+_COMMONLY_DENIED = {
+    "Pneumothorax": 2.0,
+    "Pleural Effusion": 1.8,
+    "Consolidation": 1.4,
+    "Edema": 1.3,
+    "Support Devices": 0.2,
+}
 
 
 def _join(phrases: list[str]) -> str:
-    return phrases[0] if len(phrases) == 1 else f"{', '.join(phrases[:-1])} and {phrases[-1]}".replace("and there is", "and")
+    return (
+        phrases[0]
+        if len(phrases) == 1
+        else f"{', '.join(phrases[:-1])} and {phrases[-1]}".replace("and there is", "and")
+    )
 
 
 def _finish(text: str) -> str:

@@ -19,7 +19,9 @@ class PhantomFolder(DicomFolder):
     task: ClassVar[str] = "reports; no labels (the truth is kept aside for evaluation)"
     licence: ClassVar[str] = "made by hilum, synthetic"
     where: ClassVar[str] = "hilum phantom OUT"
-    layout: ClassVar[str] = "what `hilum phantom OUT` writes: OUT/dicom/PATIENT/STUDY/*.dcm with report.txt, and OUT/truth."
+    layout: ClassVar[str] = (
+        "what `hilum phantom OUT` writes: OUT/dicom/PATIENT/STUDY/*.dcm with report.txt, and OUT/truth."
+    )
 
     def __init__(self) -> None:
         super().__init__()

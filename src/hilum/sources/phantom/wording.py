@@ -1,7 +1,7 @@
 """How radiologists say it: templates and synonyms, as data.
 
-`{side}` is "right", "left" or "bilateral"; `{zone}` a lobe or zone; `{grade}` a word of size; `{base}` "right base".
-Sentences are written in lower case without a full stop; `reporting` finishes them.
+`{side}` is "right", "left" or "bilateral"; `{zone}` a lobe or zone, `{lobe}` the same before a noun; `{grade}` a word of
+size; `{base}` "right base". Sentences are written in lower case without a full stop; `reporting` finishes them.
 """
 
 from __future__ import annotations
@@ -10,7 +10,11 @@ GRADE_WORDS: dict[str, tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]]]
     "": (("mild", "slight", "minimal"), ("moderate",), ("severe", "marked", "extensive")),
     "Pleural Effusion": (("small", "trace", "small"), ("moderate", "moderate-sized"), ("large", "massive")),
     "Pneumothorax": (("small", "tiny", "small"), ("moderate", "moderate-sized"), ("large", "large")),
-    "Lung Lesion": (("small", "subcentimeter", "1.2 cm"), ("2.3 cm", "well-defined", "2 cm"), ("large", "4.5 cm", "5 cm")),
+    "Lung Lesion": (
+        ("small", "subcentimeter", "1.2 cm"),
+        ("2.3 cm", "well-defined", "2 cm"),
+        ("large", "4.5 cm", "5 cm"),
+    ),
     "Consolidation": (("small focal", "subtle"), ("focal", "moderate"), ("dense", "extensive")),
     "Pneumonia": (("mild", "subtle"), ("multifocal", "moderate"), ("extensive", "severe")),
     "Lung Opacity": (("faint", "subtle"), ("hazy", "moderate"), ("extensive", "large")),
@@ -39,7 +43,7 @@ PRESENT: dict[str, tuple[str, ...]] = {
     ),
     "Lung Opacity": (
         "{grade} opacity in the {zone}",
-        "there is a {grade} {zone} opacity",
+        "there is a {grade} {lobe} opacity",
         "hazy opacity projects over the {zone}",
         "{grade} ground-glass opacity is seen in the {zone}",
         "an ill-defined opacity is present in the {zone}",
@@ -47,7 +51,7 @@ PRESENT: dict[str, tuple[str, ...]] = {
     ),
     "Lung Lesion": (
         "a {grade} nodule is seen in the {zone}",
-        "{grade} {zone} pulmonary nodule",
+        "{grade} {lobe} pulmonary nodule",
         "there is a {grade} rounded lesion in the {zone}",
         "{grade} lung nodule projecting over the {zone}",
         "a {grade} mass-like lesion is present in the {zone}",
@@ -63,17 +67,17 @@ PRESENT: dict[str, tuple[str, ...]] = {
     ),
     "Consolidation": (
         "there is {grade} consolidation in the {zone}",
-        "{grade} {zone} consolidation",
-        "{zone} consolidation with air bronchograms",
+        "{grade} {lobe} consolidation",
+        "{lobe} consolidation with air bronchograms",
         "{grade} airspace consolidation is seen in the {zone}",
         "confluent opacity with air bronchograms in the {zone}, consistent with consolidation",
-        "the {zone} is consolidated",
+        "the {lobe} is consolidated",
     ),
     "Pneumonia": (
         "patchy opacities in the {zone} are concerning for pneumonia",
-        "{grade} {zone} pneumonia",
+        "{grade} {lobe} pneumonia",
         "patchy airspace opacities in the {zone}, compatible with {grade} pneumonia",
-        "findings consistent with {zone} pneumonia",
+        "findings consistent with {lobe} pneumonia",
         "multifocal patchy opacities in the {zone} representing pneumonia",
         "{grade} bronchopneumonia in the {zone}",
     ),
@@ -159,18 +163,47 @@ DEVICES: dict[str, tuple[str, ...]] = {
 
 # Said in the FINDINGS of what is not there.
 ABSENT: dict[str, tuple[str, ...]] = {
-    "Enlarged Cardiomediastinum": ("the mediastinal contours are normal", "no mediastinal widening", "mediastinum is not widened"),
-    "Cardiomegaly": ("heart size is normal", "no cardiomegaly", "the cardiac silhouette is normal in size", "the heart is not enlarged"),
+    "Enlarged Cardiomediastinum": (
+        "the mediastinal contours are normal",
+        "no mediastinal widening",
+        "mediastinum is not widened",
+    ),
+    "Cardiomegaly": (
+        "heart size is normal",
+        "no cardiomegaly",
+        "the cardiac silhouette is normal in size",
+        "the heart is not enlarged",
+    ),
     "Lung Opacity": ("no focal opacity", "the lungs are clear of focal opacities", "no airspace opacity is seen"),
     "Lung Lesion": ("no suspicious nodule or mass", "no pulmonary nodules are seen", "no focal lung lesion"),
-    "Edema": ("no pulmonary edema", "no overt pulmonary edema", "pulmonary vasculature is normal", "no vascular congestion"),
+    "Edema": (
+        "no pulmonary edema",
+        "no overt pulmonary edema",
+        "pulmonary vasculature is normal",
+        "no vascular congestion",
+    ),
     "Consolidation": ("no focal consolidation", "there is no consolidation", "no airspace consolidation"),
     "Pneumonia": ("no evidence of pneumonia", "no pneumonia", "no radiographic evidence of acute pneumonia"),
     "Atelectasis": ("no atelectasis", "no evidence of atelectasis or volume loss"),
-    "Pneumothorax": ("no pneumothorax", "there is no pneumothorax", "no pneumothorax is seen", "no evidence of pneumothorax"),
-    "Pleural Effusion": ("no pleural effusion", "there is no pleural effusion", "no effusion", "the costophrenic angles are sharp"),
+    "Pneumothorax": (
+        "no pneumothorax",
+        "there is no pneumothorax",
+        "no pneumothorax is seen",
+        "no evidence of pneumothorax",
+    ),
+    "Pleural Effusion": (
+        "no pleural effusion",
+        "there is no pleural effusion",
+        "no effusion",
+        "the costophrenic angles are sharp",
+    ),
     "Pleural Other": ("no pleural thickening", "no pleural abnormality"),
-    "Fracture": ("no acute fracture", "no rib fracture", "the osseous structures are intact", "no displaced fracture is seen"),
+    "Fracture": (
+        "no acute fracture",
+        "no rib fracture",
+        "the osseous structures are intact",
+        "no displaced fracture is seen",
+    ),
     "Support Devices": ("no support devices", "no lines or tubes are in place"),
 }
 
@@ -202,25 +235,30 @@ NORMAL_IMPRESSION = (
     "clear lungs, no acute disease",
     "no acute findings",
 )
-NORMAL_LUNGS = ("the lungs are clear", "the lungs are well expanded and clear", "lungs are clear bilaterally", "clear lungs")
+NORMAL_LUNGS = (
+    "the lungs are clear",
+    "the lungs are well expanded and clear",
+    "lungs are clear bilaterally",
+    "clear lungs",
+)
 
 HEDGES = (
     "possible {x}",
     "possibly {x}",
     "questionable {x}",
     "{x} cannot be excluded",
-    "may represent {x}",
+    "findings may represent {x}",
     "suspected {x}",
     "probable {x}",
 )
 HEDGED_NAMES: dict[str, tuple[str, ...]] = {
     "Enlarged Cardiomediastinum": ("mediastinal widening", "enlargement of the cardiomediastinal silhouette"),
     "Cardiomegaly": ("mild cardiomegaly", "enlargement of the heart"),
-    "Lung Opacity": ("{zone} opacity",),
-    "Lung Lesion": ("{zone} nodule", "small {zone} lung lesion"),
+    "Lung Opacity": ("{lobe} opacity", "faint opacity in the {zone}"),
+    "Lung Lesion": ("{lobe} nodule", "small {lobe} lung lesion"),
     "Edema": ("mild pulmonary edema", "early interstitial edema"),
-    "Consolidation": ("{zone} consolidation", "early consolidation in the {zone}"),
-    "Pneumonia": ("{zone} pneumonia", "early pneumonia in the {zone}"),
+    "Consolidation": ("{lobe} consolidation", "early consolidation in the {zone}"),
+    "Pneumonia": ("{lobe} pneumonia", "early pneumonia in the {zone}"),
     "Atelectasis": ("{side} basilar atelectasis", "atelectasis at the {base}"),
     "Pneumothorax": ("small {side} pneumothorax", "tiny {side} apical pneumothorax"),
     "Pleural Effusion": ("small {side} pleural effusion", "trace {side} effusion"),
@@ -255,7 +293,7 @@ INDICATIONS = (
     "{age} year old {person} with cough.",
     "{age} year old {person} with shortness of breath, evaluate for acute process.",
     "{age}-year-old {person} with chest pain.",
-    "{person} with fever, rule out pneumonia.",
+    "{person} with fever, rule out pneumonia",
     "{age}F/M with dyspnea, evaluate for edema or effusion.",
     "Status post fall. Evaluate for fracture or pneumothorax.",
     "Preoperative evaluation.",
@@ -265,7 +303,11 @@ INDICATIONS = (
 )
 TECHNIQUES = {
     "pa": ("Frontal view of the chest.", "PA view of the chest.", "Single PA radiograph of the chest."),
-    "pa+lateral": ("PA and lateral views of the chest.", "Chest, frontal and lateral views.", "Two views of the chest."),
+    "pa+lateral": (
+        "PA and lateral views of the chest.",
+        "Chest, frontal and lateral views.",
+        "Two views of the chest.",
+    ),
     "ap": ("Portable AP view of the chest.", "Single portable AP radiograph.", "AP upright portable chest."),
     "ap_supine": ("Supine portable AP view of the chest.", "Single AP supine radiograph of the chest."),
 }
