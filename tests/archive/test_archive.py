@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import multiprocessing
+import os
 import pickle
+import signal
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -280,6 +282,16 @@ def test_a_spawned_worker_reads_the_archive_it_was_sent(filled: Archive) -> None
     with multiprocessing.get_context("spawn").Pool(1) as pool:
         (pixels,) = pool.apply(filled.pixels, ([5],))
     assert np.array_equal(pixels, filled.pixels([5])[0])
+
+
+@pytest.mark.filterwarnings("ignore:lance is not fork-safe")
+def test_a_forked_worker_can_go_on_reading_pixels(filled: Archive) -> None:
+    expected = filled.pixels([5])[0]
+    child = os.fork()
+    if child == 0:
+        signal.alarm(20)  # a child stuck in Lance's dead threads ends here
+        os._exit(0 if np.array_equal(filled.pixels([5])[0], expected) else 1)
+    assert os.waitpid(child, 0)[1] == 0
 
 
 def test_a_new_archive_is_empty_everywhere(archive: Archive) -> None:
