@@ -1,4 +1,4 @@
-"""Paraphrases by translating a report into another language and back (Smit et al. 2020, section 3.4), with local models."""
+"""Paraphrases by translating a report into another language and back with local models (Smit et al. 2020, 3.4)."""
 
 from __future__ import annotations
 

@@ -6,7 +6,7 @@ import numpy as np
 
 
 def sampling_weights(codes: np.ndarray) -> np.ndarray:
-    """How much more often to draw each report, as CheXbert does: the sum over findings of N / reports in the same state.
+    """How much more often to draw each report, as CheXbert does: the sum over findings of N over reports in its state.
 
     Args:
         codes: (N, findings) class codes.

@@ -1,4 +1,4 @@
-"""Which reports make up each step, decided by seed, stage and epoch alone, so that a resumed run sees the same batches."""
+"""Which reports make up each step: decided by seed, stage and epoch alone, so that a resumed run sees the same ones."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where a labeler's training reports come from: an archive or a table, with rule labels and, for some, expert labels."""
+"""Where a labeler's training reports come from: an archive or a table, with rule labels and some expert labels."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from hilum.reports.neural.tokens import clean
 Silver = Callable[[Sequence[str]], np.ndarray]
 
 # Columns that hold reports, by the names of the usual tables; the first combination that is there is taken.
-TEXT_COLUMNS = (
+TEXT_COLUMNS: tuple[tuple[str, ...], ...] = (
     ("findings", "impression"),
     ("impression",),
     ("findings",),
@@ -128,7 +128,7 @@ def silver_labels(silver: str | Path | Silver, corpus: Corpus) -> tuple[Silver |
 
 
 def held_out(ids: Sequence[str], share: float, seed: int) -> np.ndarray:
-    """(N,) True for what is kept from training: decided by identifier alone, so the same study is always on one side."""
+    """(N,) True for what is kept from training: decided by identifier alone, so a study is always on one side."""
     draws = [int(hashlib.sha256(f"{seed}:{name}".encode()).hexdigest()[:8], 16) / 2**32 for name in ids]
     return np.array(draws) < share
 
@@ -149,8 +149,9 @@ def _from_table(source: Path, text_columns: Sequence[str], id_column: str | None
 
     table = read_table(source, numbers=False)
     header = table.column_names
-    chosen = list(text_columns) or next((names for names in TEXT_COLUMNS if set(names) <= set(header)), None)
-    if chosen is None:
+    usual = next((names for names in TEXT_COLUMNS if set(names) <= set(header)), ())
+    chosen = list(text_columns or usual)
+    if not chosen:
         raise UsageError(
             f"{source}: which column holds the report? It has {', '.join(header[:12])}. Give --text-column."
         )

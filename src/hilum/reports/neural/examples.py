@@ -18,8 +18,8 @@ _PARAPHRASED, _CHANGED = 0.3, 0.5
 class SilverExamples:
     """Rule-labeled reports, and new ones composed of their sentences that the rules label on the fly.
 
-    A composed report shows the network the same facts in other company, so that it learns what each sentence says and not
-    which reports look alike. It is only possible when labels come from a function.
+    A composed report shows the network the same facts in other company, so that it learns what each sentence says
+    and not which reports look alike. It is only possible when labels come from a function.
 
     Args:
         texts, codes: the reports and their (N, heads) class codes.

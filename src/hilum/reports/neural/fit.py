@@ -110,7 +110,7 @@ def fit(
             parameter.requires_grad_(False)
     trained = [parameter for parameter in network.parameters() if parameter.requires_grad]
     optimizer = _optimizer(trained, settings)
-    state, best = _State(), {}
+    state, best = _State(), dict[str, Tensor]()
     if checkpoint is not None and checkpoint.is_file():
         state, best = _resume(checkpoint, identity, network, trained, optimizer)
         log.info("%s: going on after step %d", settings.name, state.step)

@@ -100,6 +100,15 @@ def read_folder(folder: Path) -> tuple[CheXbert, ReportTokenizer, LabelerConfig]
     return network.eval(), ReportTokenizer(tokenizer, special["first"], special["last"], special["pad"]), config
 
 
+def is_labeler(folder: Path) -> bool:
+    """Whether a folder's config.json says that it is a labeler's."""
+    try:
+        content = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return False
+    return isinstance(content, dict) and content.get("kind") == KIND
+
+
 def read_config(folder: Path) -> dict[str, Any]:
     """The configuration in a labeler's folder, checked to be one."""
     path = Path(folder) / "config.json"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -126,7 +126,8 @@ class NeuralLabeler:
 
     def save(self, folder: Path) -> None:
         """Write the model folder: config.json, model.safetensors, tokenizer.json, README.md."""
-        write_folder(folder, self.network, self.tokenizer, self.config)
+        fingerprint = write_folder(folder, self.network, self.tokenizer, self.config)
+        self.config = replace(self.config, fingerprint=fingerprint)
 
     def _tokenize(self, texts: Sequence[str]) -> list[TokenizedReport]:
         cut = self.config.long_reports == "cut"

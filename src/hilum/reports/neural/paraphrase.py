@@ -1,7 +1,7 @@
 """An offline paraphraser of reports: other words and another order, the same labels.
 
-Four changes, each only where it is safe: synonyms from `paraphrases.toml`, other forms of a plain negation, the order of a
-list under one negation, and the order of sentences that do not refer to each other.
+Four changes, each only where it is safe: synonyms from `paraphrases.toml`, other forms of a plain negation, the order
+of a list under one negation, and the order of sentences that do not refer to each other.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ _MORE_THAN_PLAIN = re.compile(
 _SENTENCE_END = re.compile(r"(?<=[.!?])\s+(?=[A-Z0-9])")
 # A sentence that points at the one before it stays behind it.
 _POINTS_BACK = re.compile(
-    r"(this|these|that|those|it|they|which|none|both|such|however|otherwise|also|there (?:is|are) also|the (?:same|former|"
-    r"latter)|again|findings?|appearance|likely|possibly|may|correlat\w*|recommend\w*|\d+\.?$)\b",
+    r"(this|these|that|those|it|they|which|none|both|such|however|otherwise|also|there (?:is|are) also|"
+    r"the (?:same|former|latter)|again|findings?|appearance|likely|possibly|may|correlat\w*|recommend\w*|\d+\.?$)\b",
     re.IGNORECASE,
 )
 
@@ -51,9 +51,8 @@ class Paraphraser:
     def sentence(self, sentence: str, chance: np.random.Generator) -> str:
         """One sentence in other words."""
         negation = _PLAIN_NEGATION.fullmatch(sentence.strip())
-        if negation and not _MORE_THAN_PLAIN.search(negation["what"]):
-            if chance.random() < self.change:
-                sentence = _deny(_reorder_list(negation["what"], chance), negation["end"], chance)
+        if negation and not _MORE_THAN_PLAIN.search(negation["what"]) and chance.random() < self.change:
+            sentence = _deny(_reorder_list(negation["what"], chance), negation["end"], chance)
         return self._synonyms(sentence, chance)
 
     def _synonyms(self, sentence: str, chance: np.random.Generator) -> str:
@@ -92,8 +91,8 @@ def sentences_of(text: str) -> list[str]:
 
 
 def _deny(what: str, end: str, chance: np.random.Generator) -> str:
-    last = what.split()[-1]
-    verb = "are" if last.endswith("s") and not last.endswith(("is", "us", "ss", "ax")) or "," in what else "is"
+    several = "," in what or (what.endswith("s") and not what.endswith(("is", "us", "ss")))
+    verb = "are" if several else "is"
     forms = (
         f"No {what}{end}",
         f"There {verb} no {what}{end}",

@@ -113,3 +113,7 @@ class LabelerRecipe(BaseModel):
         except ValidationError as error:
             wrong = [f"{'.'.join(map(str, e['loc']))}: {e['msg']}, got {e['input']!r}" for e in error.errors()]
             raise RecipeError("the labeler's recipe: " + "; ".join(wrong)) from None
+
+    def describe(self) -> list[tuple[str, Any, str]]:
+        """(setting, value, what it means) for every setting, in order."""
+        return [(k, getattr(self, k), f.description or "") for k, f in type(self).model_fields.items()]

@@ -21,8 +21,8 @@ from hilum.reports.neural.backtranslate import BackTranslator
 from hilum.reports.neural.corpus import Corpus, Silver, grid_codes, held_out, read_corpus, silver_labels
 from hilum.reports.neural.examples import GoldExamples, SilverExamples
 from hilum.reports.neural.fit import Progress, StageSettings, fit
-from hilum.reports.neural.folder import LabelerConfig
-from hilum.reports.neural.labeler import NeuralLabeler
+from hilum.reports.neural.folder import LabelerConfig, is_labeler
+from hilum.reports.neural.labeler import NeuralLabeler, load_labeler
 from hilum.reports.neural.network import HEADS, CheXbert, encoder_from_config, without_pooler
 from hilum.reports.neural.paraphrase import Paraphraser
 from hilum.reports.neural.recipe import LabelerRecipe
@@ -62,6 +62,7 @@ def train_labeler(
     *,
     silver: str | Path | Silver = "rules",
     gold: str | Path | None = None,
+    silver_stage: bool = True,
     augment: Sequence[str] = (),
     translators: tuple[str | Path, str | Path] | None = None,
     encoder: str | Path | None = None,
@@ -80,11 +81,12 @@ def train_labeler(
         source: an archive, or a table with reports.
         out: the model folder to write.
         silver: "rules", a table of labels of the same reports, or a function from texts to (N, heads) class codes.
-        gold: a table of expert labels of some of the reports, joined by identifier; these reports are kept from stage one.
+        gold: a table of expert labels of some of the reports, joined by identifier; they are kept from stage one.
+        silver_stage: False leaves out stage one: a labeler is only finetuned on the experts' labels.
         augment: of the experts' reports: "paraphrase" (offline), "backtranslation" (needs `translators`).
         translators: folders of two translation models, there and back.
-        encoder: a local Hugging Face folder of a BERT-family encoder and its tokenizer; None: a small one from scratch, with
-            a WordPiece vocabulary learned from these reports.
+        encoder: a local Hugging Face folder of a BERT-family encoder and its tokenizer, or the model folder of a labeler,
+            whose heads are then kept; None: one from scratch, with a vocabulary learned from these reports.
         recipe: the settings; by default those of the paper.
         text_columns, id_column: of a table.
         device: where it is trained.
@@ -95,22 +97,10 @@ def train_labeler(
     """
     recipe = recipe or LabelerRecipe()
     out, state = Path(out), Path(out) / ".training"
-    _check(augment, translators, gold)
+    _check(augment, translators, gold, silver_stage)
     data = training_data(read_corpus(Path(source), text_columns, id_column), silver, gold, recipe)
-    # The vocabulary is learned from stage one alone, so that nothing of the experts' reports is in it.
-    reads = from_folder(Path(encoder)) if encoder else ReportTokenizer.trained_on(data.silver_texts, recipe.vocabulary)
-    network, settings = _fresh_network(encoder, reads, recipe)
-    network.to(device)
-    config = LabelerConfig(
-        encoder=settings,
-        findings=HEADS,
-        dropout=recipe.dropout,
-        max_tokens=_window(settings, recipe),
-        overlap_tokens=recipe.overlap_tokens,
-        text_policy=data.text_policy,
-        origin=f"trained from {'the encoder ' + Path(encoder).name if encoder else 'scratch'}",
-    )
-    labeler = NeuralLabeler(network, reads, config)
+    labeler = _untrained(encoder, data, recipe, device)
+    network, reads, config = labeler.network, labeler.tokenizer, labeler.config
     identity = _identity(data, recipe, augment, encoder)
     trained = {"recipe": recipe.model_dump(), "data": data.counts, "measured": {}}
 
@@ -126,17 +116,17 @@ def train_labeler(
         recipe.seed,
     )
     trained["data"]["rule-labeled reports longer than a window, left out"] = silver_examples.too_long
-    score = _scorer(labeler, data.silver_texts, data.silver_codes, data.silver_held)
-    shared = {"pad": reads.pad, "select_by": recipe.select_by, "identity": identity, "progress": progress}
-    history = fit(
-        network,
-        silver_examples,
-        _stage(recipe, gold=False),
-        score=score,
-        checkpoint=state / "silver.safetensors",
-        **shared,
-    )
-    trained["measured"] |= _measured("rule labels", history, score, labeler)
+    shared: dict[str, Any] = {
+        "pad": reads.pad,
+        "select_by": recipe.select_by,
+        "identity": identity,
+        "progress": progress,
+    }
+    if silver_stage:
+        score = _scorer(labeler, data.silver_texts, data.silver_codes, data.silver_held)
+        stage, checkpoint = _stage(recipe, gold=False), state / "silver.safetensors"
+        history = fit(network, silver_examples, stage, score=score, checkpoint=checkpoint, **shared)
+        trained["measured"] |= _measured("rule labels", history, score, labeler)
     if data.gold_texts:
         gold_kept = np.flatnonzero(~data.gold_held)
         texts = [data.gold_texts[row] for row in gold_kept]
@@ -160,14 +150,8 @@ def train_labeler(
         )
         trained["data"]["expert-labeled texts longer than a window, left out"] = gold_examples.too_long
         score = _scorer(labeler, data.gold_texts, data.gold_codes, data.gold_held)
-        history = fit(
-            network,
-            gold_examples,
-            _stage(recipe, gold=True),
-            score=score,
-            checkpoint=state / "gold.safetensors",
-            **shared,
-        )
+        stage, checkpoint = _stage(recipe, gold=True), state / "gold.safetensors"
+        history = fit(network, gold_examples, stage, score=score, checkpoint=checkpoint, **shared)
         trained["measured"] |= _measured("expert labels", history, score, labeler)
     labeler = NeuralLabeler(network, reads, replace(config, training=trained))
     labeler.save(out)
@@ -233,8 +217,8 @@ def held_out_scores(labeler: NeuralLabeler, texts: Sequence[str], codes: np.ndar
 def _scorer(
     labeler: NeuralLabeler, texts: Sequence[str], codes: np.ndarray, held: np.ndarray
 ) -> Callable[[CheXbert], dict[str, float]] | None:
-    rows = np.flatnonzero(held)
-    if not len(rows):
+    rows = np.flatnonzero(held).tolist()
+    if not rows:
         return None
     chosen = [texts[row] for row in rows]
 
@@ -243,6 +227,32 @@ def _scorer(
         return held_out_scores(labeler, chosen, codes[rows])
 
     return score
+
+
+def _untrained(encoder: str | Path | None, data: TrainingData, recipe: LabelerRecipe, device: str) -> NeuralLabeler:
+    """What training starts from: a labeler, an encoder with fresh heads, or all fresh."""
+    if encoder is not None and is_labeler(Path(encoder)):
+        started = load_labeler(encoder, device)
+        if started.findings != HEADS:
+            raise ModelError(f"{encoder} labels {', '.join(started.findings)}; expected the 14 observations.")
+        origin = f"trained from the labeler {started.config.fingerprint} ({started.config.origin})"
+        started.config = replace(started.config, origin=origin, text_policy=data.text_policy, training={})
+        return started
+    # The vocabulary is learned from stage one alone, so that nothing of the experts' reports is in it.
+    if encoder is not None and not (Path(encoder) / "config.json").is_file():
+        raise ModelError(f"{encoder} is not a Hugging Face model folder: it has no config.json. Give a local folder.")
+    reads = from_folder(Path(encoder)) if encoder else ReportTokenizer.trained_on(data.silver_texts, recipe.vocabulary)
+    network, settings = _fresh_network(encoder, reads, recipe)
+    config = LabelerConfig(
+        encoder=settings,
+        findings=HEADS,
+        dropout=recipe.dropout,
+        max_tokens=_window(settings, recipe),
+        overlap_tokens=recipe.overlap_tokens,
+        text_policy=data.text_policy,
+        origin=f"trained from {'the encoder ' + Path(encoder).name if encoder else 'scratch'}",
+    )
+    return NeuralLabeler(network.to(device), reads, config)
 
 
 def _fresh_network(
@@ -273,8 +283,6 @@ def _pretrained(folder: Path) -> tuple[nn.Module, dict[str, Any]]:
     """A local encoder, loaded strictly but for its pooler and its pretraining heads."""
     from transformers import AutoModel
 
-    if not (folder / "config.json").is_file():
-        raise ModelError(f"{folder} is not a Hugging Face model folder: it has no config.json. Give a local folder.")
     try:
         body, report = AutoModel.from_pretrained(str(folder), local_files_only=True, output_loading_info=True)
     except (OSError, ValueError, RuntimeError) as error:
@@ -321,7 +329,7 @@ def _measured(
 
 def _identity(data: TrainingData, recipe: LabelerRecipe, augment: Sequence[str], encoder: str | Path | None) -> str:
     digest = hashlib.sha256(recipe.model_dump_json().encode())
-    digest.update(json.dumps([sorted(augment), str(encoder), data.silver_texts, data.gold_texts]).encode())
+    digest.update(json.dumps([sorted(augment), str(encoder or ""), data.silver_texts, data.gold_texts]).encode())
     digest.update(data.silver_codes.tobytes() + data.gold_codes.tobytes())
     return digest.hexdigest()[:16]
 
@@ -330,10 +338,12 @@ def _translation_progress(progress: Progress | None) -> Callable[[int, int], Non
     return None if progress is None else lambda done, of: progress("back-translation", done, of, {})
 
 
-def _check(augment: Sequence[str], translators: object, gold: str | Path | None) -> None:
+def _check(augment: Sequence[str], translators: object, gold: str | Path | None, silver_stage: bool) -> None:
     unknown = [name for name in augment if name not in AUGMENTATIONS]
     if unknown:
         raise UsageError(f"augmentation {unknown[0]!r} is not known; expected one of {', '.join(AUGMENTATIONS)}.")
+    if not silver_stage and gold is None:
+        raise UsageError("there is nothing to train on: no stage one, and no expert labels (--gold).")
     if augment and gold is None:
         raise UsageError("augmentation is of the experts' reports; give their labels with --gold.")
     if "backtranslation" in augment and translators is None:

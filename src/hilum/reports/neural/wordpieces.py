@@ -1,8 +1,8 @@
 """A WordPiece vocabulary learned from reports, the same on every run.
 
 The trainer of the tokenizers library breaks ties by hash order, so two runs over the same reports disagree; a labeler
-trained twice with one seed would then differ. This one merges the most frequent neighboring pieces, as byte-pair encoding
-does (Sennrich et al. 2016), with ties broken by spelling.
+trained twice with one seed would then differ. This one merges the most frequent neighboring pieces, as byte-pair
+encoding does (Sennrich et al. 2016), with ties broken by spelling.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import heapq
 from collections import Counter, defaultdict
 from collections.abc import Mapping
+from itertools import pairwise
 
 CONTINUED = "##"
 
@@ -33,7 +34,7 @@ def learn_wordpieces(words: Mapping[str, int], size: int, min_frequency: int = 2
     frequency: Counter[tuple[str, str]] = Counter()
     where: defaultdict[tuple[str, str], set[int]] = defaultdict(set)
     for number, word in enumerate(pieces):
-        for pair in zip(word, word[1:], strict=False):
+        for pair in pairwise(word):
             frequency[pair] += counts[number]
             where[pair].add(number)
     queue = [(-count, pair) for pair, count in frequency.items()]
@@ -52,11 +53,11 @@ def learn_wordpieces(words: Mapping[str, int], size: int, min_frequency: int = 2
         changed: set[tuple[str, str]] = set()
         for number in where.pop(pair):
             word = pieces[number]
-            for old in zip(word, word[1:], strict=False):
+            for old in pairwise(word):
                 frequency[old] -= counts[number]
                 changed.add(old)
             pieces[number] = word = _merge(word, pair, merged)
-            for new in zip(word, word[1:], strict=False):
+            for new in pairwise(word):
                 frequency[new] += counts[number]
                 where[new].add(number)
                 changed.add(new)
