@@ -81,8 +81,16 @@ class DualEncoder(nn.Module):
         return self.clip.encode_image(images)
 
     def encode_texts(self, ids: Tensor) -> Tensor:
-        """(N, context) int64 ids to (N, D), not normalized."""
-        return self.clip.encode_text(ids)
+        """(N, context) int64 ids to (N, D), not normalized.
+
+        Columns after the last end id are left out: the mask is causal, so they could not have changed the result.
+        """
+        clip = self.clip
+        ends = ids.argmax(dim=-1)  # the end id is the largest
+        length = int(ends.max()) + 1 if len(ids) else 1
+        x = clip.token_embedding(ids[:, :length]) + clip.positional_embedding[:length]  # (N, L, width)
+        x = clip.ln_final(clip.transformer(x, attn_mask=clip.attn_mask[:length, :length]))
+        return x[torch.arange(len(x), device=x.device), ends] @ clip.text_projection
 
     def image_features(self, images: Tensor) -> Tensor:
         """(N, 3, S, S) normalized floats to (N, F): what a probe sees; for CLIP the embedding itself."""
