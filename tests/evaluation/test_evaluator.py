@@ -10,7 +10,7 @@ import pytest
 from sklearn import metrics as sk
 
 import hilum
-from hilum.errors import UsageError
+from hilum.errors import EvaluationError, UsageError
 from hilum.evaluation import Evaluation, evaluate, read_csv
 from hilum.evaluation.results import COLUMNS, MACRO, as_table
 
@@ -213,6 +213,20 @@ def test_wrong_calls_are_refused(study: Study) -> None:
         evaluate(study.truth_file, both, level=95)
     with pytest.raises(UsageError, match="no scores given"):
         evaluate(study.truth_file, [])
+
+
+def test_a_file_or_a_locked_folder_as_output_is_refused(study: Study, tmp_path: Path) -> None:
+    scores = study.score_files["good"]
+    with pytest.raises(UsageError, match="is a file; expected a folder"):
+        evaluate(study.truth_file, scores, out=scores)
+    with pytest.raises(EvaluationError, match="cannot be written"):
+        evaluate(study.truth_file, scores, replicates=3, out=scores / "below")
+
+
+def test_progress_is_told_up_to_the_last_resample(study: Study) -> None:
+    told: list[tuple[int, int]] = []
+    evaluate(study.truth_file, study.score_files["good"], replicates=7, progress=lambda *now: told.append(now))
+    assert told[-1] == (7, 7)
 
 
 def test_the_same_from_the_top_of_the_package() -> None:

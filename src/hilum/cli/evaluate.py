@@ -58,22 +58,30 @@ def evaluate(
 
     Example: hilum evaluate --truth truth.csv --scores scores.csv -o evaluation
     """
+    from rich.console import Console
+    from rich.progress import Progress
+
     from hilum.evaluation import evaluate as measure
     from hilum.evaluation.results import as_json as to_json
 
-    evaluation = measure(
-        list(truth),
-        list(scores),
-        list(readers or []),
-        id_column=id_column,
-        patient_column=patient,
-        thresholds_from=list(thresholds_from or []),
-        replicates=replicates,
-        level=level,
-        seed=seed,
-        dataset=dataset,
-        out=out,
-    )
+    console = Console(stderr=True)
+    columns = Progress.get_default_columns()
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
+        task = bar.add_task("resampling", total=replicates)
+        evaluation = measure(
+            list(truth),
+            list(scores),
+            list(readers or []),
+            progress=lambda done, total: bar.update(task, completed=done, total=total),
+            id_column=id_column,
+            patient_column=patient,
+            thresholds_from=list(thresholds_from or []),
+            replicates=replicates,
+            level=level,
+            seed=seed,
+            dataset=dataset,
+            out=out,
+        )
     if as_json:
         typer.echo(to_json(evaluation.results))
     else:

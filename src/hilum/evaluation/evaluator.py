@@ -7,10 +7,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from hilum.errors import UsageError
+from hilum.errors import EvaluationError, UsageError
 from hilum.evaluation.joining import Joined, Sample, join
 from hilum.evaluation.matching import Unmatched
 from hilum.evaluation.measurement import Measurement, Settings
+from hilum.evaluation.resampling import Progress, require_level
 from hilum.evaluation.results import Result, write_csv
 from hilum.evaluation.sheets import TableLike, stem_of
 from hilum.evaluation.thresholds import RULES, best_threshold
@@ -67,17 +68,21 @@ class Evaluation:
     def write(self, folder: str | Path) -> Path:
         """Write `results.csv`, the figures and `report.html` into a folder; files of those names are replaced."""
         folder = Path(folder)
-        folder.mkdir(parents=True, exist_ok=True)
         # Here, because drawing loads matplotlib, and measuring does not need it.
         from hilum.evaluation.figures import draw
         from hilum.evaluation.html_report import render
 
-        write_csv(self.results, folder / "results.csv")
         pictures = draw(self)
-        for picture in pictures:
-            (folder / f"{picture.name}.png").write_bytes(picture.png)
-            (folder / f"{picture.name}.svg").write_bytes(picture.svg)
-        (folder / "report.html").write_text(render(self, pictures), encoding="utf-8")
+        page = render(self, pictures)
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            write_csv(self.results, folder / "results.csv")
+            for picture in pictures:
+                (folder / f"{picture.name}.png").write_bytes(picture.png)
+                (folder / f"{picture.name}.svg").write_bytes(picture.svg)
+            (folder / "report.html").write_text(page, encoding="utf-8")
+        except OSError as error:
+            raise EvaluationError(f"the results cannot be written to {folder}: {error.strerror}.") from error
         return folder
 
 
@@ -99,6 +104,7 @@ def evaluate(
     dataset: str | None = None,
     examples: Sequence[Example] = (),
     out: str | Path | None = None,
+    progress: Progress | None = None,
 ) -> Evaluation:
     """Measure how well scores, and human readers, agree with the truth, with bootstrap intervals for every number.
 
@@ -123,6 +129,7 @@ def evaluate(
         dataset: name of the sample in the results; the truth file's stem when None.
         examples: pictures for the report, as (PNG bytes, caption).
         out: folder for `results.csv`, figures and `report.html`.
+        progress: called with the resamples done and their total, now and then.
 
     Raises:
         EvaluationError: the tables cannot be compared, or hold values they should not.
@@ -138,6 +145,9 @@ def evaluate(
     """
     if threshold_rule not in RULES:
         raise UsageError(f"threshold_rule is {threshold_rule!r}; expected one of {', '.join(RULES)}.")
+    require_level(level)
+    if out is not None and Path(out).exists() and not Path(out).is_dir():
+        raise UsageError(f"{out} is a file; expected a folder for the results, made if it is not there.")
     models, people = _named(scores, "model"), _named(readers, "reader")
     if not models:
         raise UsageError("no scores given; expected at least one table of scores.")
@@ -150,7 +160,7 @@ def evaluate(
     )  # fmt: skip
     settings = Settings(dataset or _name_of(truth), replicates, level, seed, threshold_rule, patient_column is not None)
     thresholds, no_threshold = _choose_thresholds(joined, threshold_rule)
-    results = Measurement(joined.test, settings, thresholds, no_threshold).results()
+    results = Measurement(joined.test, settings, thresholds, no_threshold, progress).results()
     evaluation = Evaluation(
         tuple(results), joined.test, settings, thresholds, joined.unmatched, _remarks(joined), tuple(examples)
     )

@@ -10,13 +10,15 @@ import numpy as np
 
 from hilum.evaluation.joining import Sample
 from hilum.evaluation.metrics import CALIBRATION_METRICS, METRICS, THRESHOLD_METRICS, why_undefined
-from hilum.evaluation.resampling import Interval, Resampler, bootstrap, interval, two_sided_p
+from hilum.evaluation.resampling import Interval, Progress, Resampler, bootstrap, interval, two_sided_p
 from hilum.evaluation.results import MACRO, Result
 from hilum.evaluation.series import Series
 
 Key = tuple[str, str, str]  # (compared with or "", model or reader, finding)
 READER_THRESHOLD = 0.5  # a call is 0 or 1
 NOT_CALIBRATED = "score read as a probability; zero-shot scores are not calibrated"
+# A bin of a resample holds copies, so its gap is noisier: the interval may even lie above the value.
+ECE_LEANS = "resampling inflates it, so the interval leans high"
 
 
 @dataclass(frozen=True)
@@ -40,6 +42,7 @@ class Measurement:
         settings: Settings,
         thresholds: Mapping[tuple[str, str], float],
         no_threshold: Mapping[tuple[str, str], str],
+        progress: Progress | None = None,
     ) -> None:
         self.sample, self.settings = sample, settings
         self.thresholds, self.no_threshold = thresholds, no_threshold
@@ -47,7 +50,7 @@ class Measurement:
         self.series = self._all_series()
         patient_of = np.unique(sample.patients, return_inverse=True)[1] if sample.patients else None
         self.resampler = Resampler(len(sample.ids), settings.replicates, settings.seed, patient_of)
-        self.replicates = bootstrap(self.series, self.resampler)
+        self.replicates = bootstrap(self.series, self.resampler, progress)
         self.points = {key: one.point() for key, one in self.series.items()}
 
     def results(self) -> list[Result]:
@@ -99,6 +102,7 @@ class Measurement:
                 values, point = self.replicates[key][metric], self.points[key][metric]
                 notes = [self._threshold_note(name, finding)] if metric in THRESHOLD_METRICS else []
                 notes += [NOT_CALIBRATED] if metric in CALIBRATION_METRICS else []
+                notes += [ECE_LEANS] if metric == "ece" else []
                 rows.append(self._result(name, finding, metric, point, values, one, notes))
             else:
                 rows.append(self._missing(name, finding, metric, one, [reason, self._skipped_note(finding)]))

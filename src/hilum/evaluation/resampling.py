@@ -6,7 +6,7 @@ evaluation (Tiu et al. 2022), so its published intervals can be computed again t
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterator, Mapping
+from collections.abc import Callable, Hashable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -16,6 +16,7 @@ from hilum.errors import UsageError
 from hilum.evaluation.series import Series
 
 K = TypeVar("K", bound=Hashable)
+Progress = Callable[[int, int], None]
 
 CHUNK_BYTES = 4_000_000  # of counts at a time: memory stays flat however many replicates, and near the processor
 LEAST_DEFINED = 0.5  # share of replicates in which a metric must be defined for an interval to be given
@@ -74,12 +75,15 @@ class Resampler:
             yield by_unit if self.patient_of is None else by_unit[self.patient_of]
 
 
-def bootstrap(series: Mapping[K, Series], resampler: Resampler) -> dict[K, dict[str, np.ndarray]]:
+def bootstrap(
+    series: Mapping[K, Series], resampler: Resampler, progress: Progress | None = None
+) -> dict[K, dict[str, np.ndarray]]:
     """Measure every series under the same resamples.
 
     Args:
         series: any number of them, all over the resampler's images.
         resampler: what is drawn.
+        progress: called with the replicates done and their total, now and then.
 
     Returns:
         For each key and metric the (replicates,) values, NaN where a replicate leaves the metric undefined.
@@ -99,6 +103,8 @@ def bootstrap(series: Mapping[K, Series], resampler: Resampler) -> dict[K, dict[
             for metric, measured in one.measure(counts).items():
                 values[key][metric][here] = measured
         done = here.stop
+        if progress:
+            progress(done, resampler.replicates)
     return values
 
 
@@ -126,8 +132,7 @@ def interval(values: np.ndarray, level: float = 0.95, rule: str = "linear") -> I
         >>> interval(np.arange(101.0)).low, interval(np.arange(101.0)).high
         (2.5, 97.5)
     """
-    if not 0 < level < 1:
-        raise UsageError(f"level is {level}; expected a share between 0 and 1, such as 0.95.")
+    require_level(level)
     if rule not in INTERVAL_RULES:
         raise UsageError(f"rule is {rule!r}; expected one of {', '.join(INTERVAL_RULES)}.")
     defined = values[~np.isnan(values)]
@@ -141,6 +146,16 @@ def interval(values: np.ndarray, level: float = 0.95, rule: str = "linear") -> I
         return Interval(None, None, None, undefined)
     low, high = np.percentile(defined, [100 * alpha, 100 * (1 - alpha)])
     return Interval(float(low), float(high), float(defined.mean()), undefined)
+
+
+def require_level(level: float) -> None:
+    """Refuse a level that is no share.
+
+    Raises:
+        UsageError: it is not between 0 and 1.
+    """
+    if not 0 < level < 1:
+        raise UsageError(f"level is {level}; expected a share between 0 and 1, such as 0.95.")
 
 
 def two_sided_p(differences: np.ndarray) -> float | None:
