@@ -105,3 +105,10 @@ def test_blank_and_doubled_ids_are_refused_with_their_row(tmp_path: Path) -> Non
         read_table(write(tmp_path / "a.csv", "id,x\na,1\n,2\nNaN,3\n"), id_column="id")
     with pytest.raises(TableError, match=r"row 3: 'id' 'a' is already in row 1"):
         read_table(write(tmp_path / "b.csv", "id,x\na,1\nb,2\na,3\n"), id_column="id")
+
+
+def test_a_quoted_header_cell_over_two_columns_is_taken_apart(tmp_path: Path) -> None:
+    path = write(tmp_path / "t.csv", 'id,"Image[Width,Height]"\na,10,20\n')
+    assert read_table(path).to_pylist() == [{"id": "a", "Image[Width": 10, "Height]": 20}]
+    path = write(tmp_path / "q.csv", 'id,"Image[Width,Height]"\na,"10,20"\n')
+    assert read_table(path, numbers=False).to_pylist() == [{"id": "a", "Image[Width,Height]": "10,20"}]

@@ -145,7 +145,7 @@ def _read_delimited(path: Path, content: bytes, delimiter: str | None, wanted: S
         and found in header_line
     ):
         log.warning("%s: columns are separated by %s; read so", path, DELIMITERS[found])
-    names = _clean_names(path, next(csv.reader([header_line], delimiter=found)), wanted)
+    names = _clean_names(path, _header_cells(text, header_line, found), wanted)
     body = text.encode("utf-8")
     try:
         table = pyarrow.csv.read_csv(
@@ -199,6 +199,15 @@ def _first_record(text: str) -> str:
         elif mark in "\r\n" and not quoted:
             return text[:place]
     return text
+
+
+def _header_cells(text: str, header: str, delimiter: str) -> list[str]:
+    """The column names. Quoted names that hold the delimiter are taken apart where the first row has a cell for each
+    part: copies of ChestX-ray14 quote `OriginalImage[Width,Height]`, which heads two columns."""
+    cells = next(csv.reader([header], delimiter=delimiter))
+    first_row = next(csv.reader([_first_record(text[len(header) :].lstrip("\r\n"))], delimiter=delimiter), [])
+    apart = [part for cell in cells for part in cell.split(delimiter)]
+    return apart if len(cells) < len(first_row) == len(apart) else cells
 
 
 def _delimiter_of(header: str, wanted: Sequence[str]) -> str:

@@ -12,6 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
 import pyarrow as pa
 
 from hilum.archive import Archive
@@ -259,7 +260,7 @@ class _Run:
                 "view": view,
                 "height": height,
                 "width": width,
-                "pixels": image.pixels.tobytes(),
+                "pixels": image.pixels,
                 "pixel_spacing_mm": image.pixel_spacing_mm,
                 "study_order": facts.study_order,
                 "age_years": facts.age_years,
@@ -362,5 +363,21 @@ def _pseudonyms(salt: bytes | str | Path | None) -> Pseudonyms | None:
 
 def _rows(table: str, rows: list[dict[str, Any]]) -> pa.Table:
     schema = SCHEMAS[table]
-    names = [name for name in schema.names if any(name in row for row in rows)]
-    return pa.table({name: pa.array([row.get(name) for row in rows], schema.field(name).type) for name in names})
+    columns: dict[str, pa.Array] = {}
+    for field in schema:
+        if field.name == "pixels":
+            columns[field.name] = _pixels([row["pixels"] for row in rows])
+        elif any(field.name in row for row in rows):
+            columns[field.name] = pa.array([row.get(field.name) for row in rows], field.type)
+    return pa.table(columns)
+
+
+def _pixels(images: list[np.ndarray]) -> pa.Array:
+    """Images as one column of raw bytes, copied once."""
+    ends = np.cumsum([0, *(image.size for image in images)], dtype=np.int64)
+    content = np.empty(ends[-1], np.uint8)
+    for start, image in zip(ends, images, strict=False):
+        content[start : start + image.size] = image.reshape(-1)
+    return pa.LargeBinaryArray.from_buffers(
+        pa.large_binary(), len(images), [None, pa.py_buffer(ends), pa.py_buffer(content)]
+    )
