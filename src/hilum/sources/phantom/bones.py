@@ -9,8 +9,8 @@ from hilum.sources.phantom.scene import SIDES, Scene
 from hilum.sources.phantom.signs import SIDE_SIGN, Sign
 
 N_RIBS = 11
-BREAK_GAP = (0.0, 0.03, 0.04, 0.05)
-BREAK_STEP = (0.0, 0.045, 0.06, 0.08)
+BREAK_GAP = (0.0, 0.035, 0.045, 0.055)
+BREAK_STEP = (0.0, 0.055, 0.075, 0.095)
 
 
 def draw_bones(scene: Scene) -> list[tuple[Sign, Box]]:
@@ -91,9 +91,9 @@ def _rails(path: Points, width: float) -> tuple[Points, Points]:
 
 
 def broken_ribs(sign: Sign) -> tuple[int, ...]:
-    """The numbers of the ribs a fracture breaks: one to three neighbors."""
-    first = 4 + sign.seed % 4
-    return tuple(range(first, first + sign.grade))
+    """The numbers of the ribs a fracture breaks: two to four neighbors."""
+    first = 4 + sign.seed % 3
+    return tuple(range(first, first + sign.grade + 1))
 
 
 def _broken_rib(scene: Scene, ink: Ink, path: Points, width: float, sign: Sign) -> Box:
@@ -107,14 +107,14 @@ def _broken_rib(scene: Scene, ink: Ink, path: Points, width: float, sign: Sign) 
     outer[0] += BREAK_GAP[sign.grade] * (outer[1] - outer[0]) / np.hypot(*(outer[1] - outer[0]))
     for piece in (inner, outer):
         _bone(ink, piece, width, 0.60, 0.95)
-    callus = 0.055 + 0.008 * sign.grade
+    callus = 0.066 + 0.008 * sign.grade
     box = scene.canvas.box(x - 2.5 * callus, y - 2.5 * callus, x + 2.5 * callus, y + 2.5 * callus)
     part, px, py = scene.canvas.part(box)
     along = (path[at + 1] - path[at - 1]) / np.hypot(*(path[at + 1] - path[at - 1]))
     u = (px - np.float32(x)) * np.float32(along[0]) + (py - np.float32(y)) * np.float32(along[1])
     v = (py - np.float32(y)) * np.float32(along[0]) - (px - np.float32(x)) * np.float32(along[1])
     shape = np.exp(-((u / np.float32(1.25 * callus)) ** 2) - (v / np.float32(0.85 * callus)) ** 2)
-    scene.canvas.density[part] += np.float32(0.15 + 0.035 * sign.grade) * shape.astype(np.float32)
+    scene.canvas.density[part] += np.float32(0.23 + 0.035 * sign.grade) * shape.astype(np.float32)
     return box
 
 

@@ -96,7 +96,7 @@ def _central_line(ink: Ink, rng: np.random.Generator, s: float) -> Points:
     else:
         knots = [(s * 1.15, 0.30), (s * 0.80, 0.14), (s * 0.45, 0.12), (s * 0.14, 0.26), (-0.12, 0.52), (-0.16, tip)]
     path = _smooth(knots)
-    ink.line(path, 0.020, 0.95)
+    ink.line(path, 0.024, 1.0)
     return path
 
 
@@ -122,11 +122,11 @@ def _wires(ink: Ink, rng: np.random.Generator) -> Points:
     loops = []
     for number in range(6):
         y = 0.32 + 0.20 * number + rng.normal(0, 0.012)
-        lean, wide = rng.normal(0, 0.2), rng.uniform(0.032, 0.045)
+        lean, wide = rng.normal(0, 0.2), rng.uniform(0.042, 0.055)
         angle = np.linspace(0.5, 2 * np.pi - 0.5, 20) + np.pi / 2
-        loop = np.stack([wide * np.cos(angle), 0.020 * np.sin(angle) + lean * wide * np.cos(angle)], axis=1)
+        loop = np.stack([wide * np.cos(angle), 0.026 * np.sin(angle) + lean * wide * np.cos(angle)], axis=1)
         loop = loop + np.array([rng.normal(0, 0.006), y])
-        ink.line(loop, 0.012, 1.0)
+        ink.line(loop, 0.016, 1.0)
         ink.line(np.array([loop[0], loop[-1] + np.array([0.012, 0.03])]), 0.014, 1.0)
         loops.append(loop)
     return np.concatenate(loops)

@@ -78,7 +78,7 @@ class Patient:
         n_studies = int(rng.choice(np.arange(1, MAX_STUDIES + 1), p=[0.42, 0.30, 0.17, 0.11]))
         healthy = rng.random() < HEALTHY
         chronic = [] if healthy else [_new_sign(f, rng) for f, odds in CHRONIC.items() if rng.random() < odds]
-        if not healthy and rng.random() < 0.12:
+        if not healthy and rng.random() < 0.11:
             chronic.append(_device(str(rng.choice(["pacemaker", "sternal wires"])), "left", rng))
         studies: list[Study] = []
         acute: list[Sign] = []
@@ -130,7 +130,7 @@ def _acute_next(now: list[Sign], chronic: list[str], rng: np.random.Generator) -
         kept.append(_device("chest tube", side, rng))
     if sum(s.grade for s in kept) >= 4 and "endotracheal tube" not in kinds and rng.random() < 0.25:
         kept.append(_device("endotracheal tube", "midline", rng))
-    if have and "central line" not in kinds and rng.random() < 0.10:
+    if have and "central line" not in kinds and rng.random() < 0.08:
         kept.append(_device("central line", str(rng.choice(["left", "right"])), rng))
     return kept
 

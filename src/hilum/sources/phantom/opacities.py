@@ -70,7 +70,7 @@ def draw_lesion(scene: Scene, sign: Sign) -> list[Box]:
     boxes = []
     for side in sign.sides:
         rng = np.random.default_rng([sign.seed, 34])
-        radius = (0.065, 0.095, 0.15)[sign.grade - 1]
+        radius = (0.085, 0.12, 0.175)[sign.grade - 1]
         x, y = scene.outline.spot(side, rng.uniform(0.38, 0.7), DOWN[sign.zone] + rng.normal(0, 0.03))
         box = scene.canvas.box(x - 1.4 * radius, y - 1.4 * radius, x + 1.4 * radius, y + 1.4 * radius)
         part, px, py = scene.canvas.part(box)
@@ -84,8 +84,9 @@ def draw_lesion(scene: Scene, sign: Sign) -> list[Box]:
             np.float32(0.72) + np.float32(0.28) * np.sqrt(np.clip(1 - r * r, 0, 1))
         )
         scene.canvas.density[part] += (
-            ball * np.float32((0.24, 0.29, 0.34)[sign.grade - 1]) * np.maximum(scene.lungs[part], 0.3)
+            ball * np.float32((0.29, 0.35, 0.40)[sign.grade - 1]) * np.maximum(scene.lungs[part], 0.3)
         )
+        scene.clear[part] *= 1 - np.float32(0.7) * np.minimum(ball, 1)
         boxes.append(box)
     return boxes
 

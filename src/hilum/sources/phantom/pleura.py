@@ -70,13 +70,13 @@ def draw_thickening(scene: Scene, sign: Sign) -> list[Box]:
     canvas, y, away = scene.canvas, scene.canvas.y, scene.away
     for side in sign.sides:
         rng = np.random.default_rng([sign.seed, 41, int(side == "left")])
-        thick = (0.055, 0.08, 0.115)[sign.grade - 1]
-        lumps = 1 + 0.35 * clouds(rng, canvas.height, 1, max(6, canvas.height // 16), 2)
+        thick = (0.065, 0.095, 0.13)[sign.grade - 1]
+        lumps = 1 + 0.30 * clouds(rng, canvas.height, 1, max(6, canvas.height // 7), 1)
         reach = ramp((np.float32(1.55) - y) * np.float32(4))
         band = ramp((away - (scene.wall - np.float32(thick) * lumps * reach)) * np.float32(1 / 0.02))
         top = scene.outline.apex(canvas.x) + np.float32(1.1 * thick)
         band = np.maximum(band, ramp((top - y) * np.float32(1 / 0.03))) * scene.half[side] * scene.lungs
-        canvas.density += band * np.float32((0.20, 0.25, 0.30)[sign.grade - 1])
+        canvas.density += band * np.float32((0.24, 0.29, 0.33)[sign.grade - 1])
         scene.clear *= 1 - band * np.float32(0.7)
         s = SIDE_SIGN[side]
         boxes.append(canvas.box(s * 0.3, 0.0, s * (scene.anatomy.chest_width + 0.02), 1.6))

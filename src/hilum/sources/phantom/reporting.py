@@ -101,8 +101,6 @@ def _sentence(study: Study, sign: Sign, hedged: bool, rng: np.random.Generator, 
         return _grammar(_pick(rng, wording.HEDGES).format(x=name))
     if sign.finding == "Support Devices":
         text = _pick(rng, wording.DEVICES[sign.kind])
-    elif sign.grade > 1 and sign.finding in wording.SEVERAL:
-        text = _pick(rng, wording.SEVERAL[sign.finding])
     else:
         text = _pick(rng, wording.PRESENT[sign.finding])
     text = _grammar(text.format(**words))

@@ -20,7 +20,7 @@ class Scene:
         wide, high = (1.0, 0.86) if pose.is_portable else (0.9, 1.0)
         height, width = round(side_px * high), round(side_px * wide)
         per_unit = pose.zoom * min(width / 2.42, height / (2.36 if pose.is_portable else UNITS_HIGH))
-        apex_y = (0.145 + pose.shift_y) * height
+        apex_y = ((0.115 if pose.is_portable else 0.145) + pose.shift_y) * height
         self.canvas = Canvas(height, width, per_unit, width * (0.5 + pose.shift_x), apex_y)
         self.outline = Outline(anatomy, pose, signs)
         self.away = np.abs(self.canvas.x)  # (1, W) distance from the midline

@@ -19,7 +19,7 @@ GRADE_WORDS: dict[str, tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]]]
     "Pneumonia": (("mild", "subtle"), ("multifocal", "moderate"), ("extensive", "severe")),
     "Lung Opacity": (("faint", "subtle"), ("hazy", "moderate"), ("extensive", "large")),
     "Pleural Other": (("mild", "minimal"), ("moderate",), ("marked", "extensive")),
-    "Fracture": (("minimally displaced",), ("displaced",), ("multiple displaced",)),
+    "Fracture": (("minimally displaced", "two"), ("displaced", "several"), ("multiple displaced", "multiple")),
 }
 
 PRESENT: dict[str, tuple[str, ...]] = {
@@ -112,21 +112,14 @@ PRESENT: dict[str, tuple[str, ...]] = {
         "{side} pleural scarring with thickening",
     ),
     "Fracture": (
-        "{grade} {side} rib fracture",
-        "there is a {grade} fracture of a {side} rib",
-        "healing {side} rib fracture with callus formation",
-        "{side} lateral rib fracture, {grade}",
-        "a {grade} {side} posterior rib fracture is seen",
+        "{grade} {side} rib fractures",
+        "there are {grade} fractures of {side} ribs",
+        "healing {side} rib fractures with callus formation",
+        "{side} posterolateral rib fractures",
+        "{grade} {side} rib fractures are seen",
+        "fractures of adjacent {side} ribs with callus",
     ),
 }  # fmt: skip
-
-SEVERAL = {
-    "Fracture": (
-        "multiple {side} rib fractures",
-        "{grade} fractures of several {side} ribs",
-        "there are several {side} rib fractures with callus",
-    ),
-}
 
 DEVICES: dict[str, tuple[str, ...]] = {
     "pacemaker": (
@@ -263,7 +256,7 @@ HEDGED_NAMES: dict[str, tuple[str, ...]] = {
     "Pneumothorax": ("small {side} pneumothorax", "tiny {side} apical pneumothorax"),
     "Pleural Effusion": ("small {side} pleural effusion", "trace {side} effusion"),
     "Pleural Other": ("{side} pleural thickening",),
-    "Fracture": ("{side} rib fracture", "nondisplaced {side} rib fracture"),
+    "Fracture": ("{side} rib fractures", "nondisplaced {side} rib fractures"),
 }
 
 RESOLVED: dict[str, tuple[str, ...]] = {
