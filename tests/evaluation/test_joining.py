@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -9,8 +10,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
-from hilum.errors import EvaluationError, TableError, UsageError
+from hilum.errors import EvaluationError, HilumError, TableError, UsageError
 from hilum.evaluation.joining import join
 
 TRUTH = {"image_id": ["a", "b", "c", "d"], "Edema": [0, 1, 0, 1], "Pleural Effusion": [1, 1, 0, 0]}
@@ -210,6 +213,27 @@ def test_a_patient_on_both_sides_is_noticed() -> None:
     scores = {"image_id": ["a", "b"], "Edema": [0.1, 0.9], "effusion": [0, 1]}
     together = {**TRUTH, "who": ["p", "q", "q", "r"]}
     assert joined(together, patient_column="who", validation_scores={"model": scores}).shared_patients == 1
+
+
+def test_a_patient_column_nobody_named_is_noticed() -> None:
+    assert joined({**TRUTH, "PatientID": ["p", "p", "q", "r"]}).patients_unused == ("PatientID", 3)
+    assert joined({**TRUTH, "patient_id": ["p", "o", "q", "r"]}).patients_unused is None
+    assert joined({**TRUTH, "patient_id": ["p", "p", "q", "r"]}, patient_column="patient_id").patients_unused is None
+
+
+CELLS = st.one_of(
+    st.sampled_from(["", "0", "1", "-1", "0.5", "nan", "1e999", "a", "'", '"', ",", ";", "\n"]), st.text(max_size=4)
+)
+
+
+@given(st.lists(st.lists(CELLS, min_size=2, max_size=3), min_size=1, max_size=6))
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_any_cells_give_a_sample_or_a_named_error(tmp_path: Path, rows: list[list[str]]) -> None:
+    path = tmp_path / "any.csv"
+    path.write_text("image_id,Edema\n" + "\n".join(",".join(row) for row in rows), encoding="utf-8")
+    for truth, scores in ((path, SCORES), (TRUTH, path)):
+        with suppress(HilumError):  # any other error fails the test
+            assert joined(truth, scores).test.ids
 
 
 @pytest.mark.parametrize("delimiter", [";", "\t", "|"])

@@ -196,6 +196,12 @@ def _remarks(joined: Joined) -> tuple[str, ...]:
             "F1, MCC, sensitivity and specificity of a model need thresholds chosen on other images: "
             "give their scores with --thresholds-from."
         )
+    if joined.patients_unused:
+        column, patients = joined.patients_unused
+        remarks.append(
+            f"The {len(joined.test.ids)} images are of {patients} patients, yet were resampled one by one, which makes "
+            f"intervals too narrow: resample patients with --patient {column}."
+        )
     if joined.shared_patients:
         remarks.append(
             f"{joined.shared_patients} patients have images both in the validation and in the test sample: the "

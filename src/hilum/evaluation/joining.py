@@ -10,9 +10,11 @@ import numpy as np
 from hilum.errors import EvaluationError, TableError, UsageError
 from hilum.evaluation.matching import Truths, Unmatched, common_findings, nothing_matches, report_ids, stack
 from hilum.evaluation.sheets import BLANK, NEGATIVE, POSITIVE, UNCERTAIN, Keyed, TableLike, common_id, open_sheet
+from hilum.findings import fold
 from hilum.tables import require_columns
 
 NOT_EVALUATED = -1
+PATIENT_NAMES = ("patient_id", "PatientID", "subject_id", "patient")
 UNCERTAIN_RULES = ("ignore", "positive", "negative")
 BLANK_RULES = ("ignore", "negative")
 
@@ -56,6 +58,7 @@ class Joined:
     id_column: str
     unmatched: tuple[Unmatched, ...]
     shared_patients: int = 0  # with images in both samples: their thresholds have seen them
+    patients_unused: tuple[str, int] | None = None  # a column nobody named that puts several images to a patient
 
 
 def join(
@@ -109,7 +112,8 @@ def join(
         patient_of = _patients([keyed[sheet] for sheet in everything], patient_column)
         test = replace(test, patients=_patients_of(test.ids, patient_of, patient_column))
         shared = len({patient_of.get(one) for one in (validation.ids if validation else [])} & set(test.patients or []))
-    return Joined(test, validation, key, tuple(unmatched), shared)
+    unused = None if patient_column else _patients_unused([keyed[sheet] for sheet in everything], key, test.ids)
+    return Joined(test, validation, key, tuple(unmatched), shared, unused)
 
 
 def _test_sample(
@@ -218,6 +222,17 @@ def _patients_of(ids: Sequence[str], known: Mapping[str, str], patient_column: s
             "patient needs every image's patient. Fill it in, or leave --patient out to draw images."
         )
     return [known[one] for one in ids]
+
+
+def _patients_unused(sheets: Sequence[Keyed], key: str, ids: Sequence[str]) -> tuple[str, int] | None:
+    """A column of patients that was not asked for, and how many patients, where some have several images."""
+    for name in PATIENT_NAMES:
+        if fold(name) != fold(key) and any(sheet.sheet.column_named(name) for sheet in sheets):
+            known = _patients(sheets, name)
+            found = [known[one] for one in ids if one in known]
+            if len(set(found)) < len(found):
+                return name, len(set(found))
+    return None
 
 
 def _require(value: str, allowed: tuple[str, ...], name: str) -> None:
