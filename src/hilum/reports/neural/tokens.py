@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from bisect import bisect_left
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -17,6 +19,8 @@ from hilum.errors import CheckpointError, ModelError
 from hilum.reports.neural.wordpieces import learn_wordpieces
 
 SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
+
+_SENTENCE_END = re.compile(r"(?<=[.!?;])\s+")
 
 
 def clean(text: str) -> str:
@@ -111,33 +115,52 @@ class ReportTokenizer:
         Args:
             texts: as written; an empty one becomes the two special tokens.
             max_tokens: of a window, special tokens included.
-            overlap: tokens two neighboring windows share.
+            overlap: tokens of whole sentences that two neighboring windows may share.
             cut: keep only the first window, as the original CheXbert does, and count what is lost.
         """
         room = max_tokens - 2
-        encoded = self.tokenizer.encode_batch_fast([clean(text) for text in texts], add_special_tokens=False)
+        cleaned = [clean(text) for text in texts]
+        encoded = self.tokenizer.encode_batch_fast(cleaned, add_special_tokens=False)
         found = []
-        for one in encoded:
+        for text, one in zip(cleaned, encoded, strict=True):
             ids = one.ids
-            starts = window_starts(len(ids), room, overlap)
-            if cut:
-                starts = starts[:1]
-            windows = tuple((self.first, *ids[start : start + room], self.last) for start in starts)
+            if len(ids) <= room:
+                spans = [(0, len(ids))]
+            elif cut:
+                spans = [(0, room)]
+            else:
+                spans = window_spans(len(ids), self._sentence_starts(text), room, overlap)
+            windows = tuple((self.first, *ids[start:end], self.last) for start, end in spans)
             found.append(TokenizedReport(windows, len(ids), max(0, len(ids) - room) if cut else 0))
         return found
 
+    def _sentence_starts(self, text: str) -> list[int]:
+        """The token each sentence starts with."""
+        offsets = [start for start, _ in self.tokenizer.encode(text, add_special_tokens=False).offsets]
+        return [bisect_left(offsets, found.end()) for found in _SENTENCE_END.finditer(text)]
 
-def window_starts(length: int, room: int, overlap: int) -> list[int]:
-    """Where windows of `room` tokens start, so that they cover `length` tokens and neighbors share at least `overlap`.
+
+def window_spans(length: int, sentence_starts: Sequence[int], room: int, overlap: int) -> list[tuple[int, int]]:
+    """(start, end) of windows that cover all tokens and hold whole sentences, where a sentence fits.
+
+    A window that began behind the "no" of "no effusion" would read an effusion: windows start and end between sentences,
+    and share up to `overlap` tokens of whole sentences. Only a sentence longer than a window is cut, with the full overlap.
 
     Example:
-        >>> window_starts(25, room=10, overlap=2)
-        [0, 8, 15]
+        >>> window_spans(25, [6, 13, 20], room=14, overlap=2)
+        [(0, 13), (13, 25)]
+        >>> window_spans(25, [], room=10, overlap=2)
+        [(0, 10), (8, 18), (16, 25)]
     """
-    if length <= room:
-        return [0]
-    last = length - room
-    return [*range(0, last, room - overlap), last]
+    spans: list[tuple[int, int]] = []
+    start = 0
+    while length - start > room:
+        whole = [place for place in sentence_starts if start < place <= start + room]
+        end = whole[-1] if whole else start + room
+        spans.append((start, end))
+        shared = [place for place in whole if place >= end - overlap]
+        start = shared[0] if shared else max(end - overlap, start + 1)
+    return [*spans, (start, length)]
 
 
 def from_folder(folder: Path) -> ReportTokenizer:
