@@ -160,7 +160,7 @@ def _spine(scene: Scene) -> None:
     """Vertebral bodies, spinous processes and pedicles, faint behind the mediastinum."""
     canvas, turn = scene.canvas, scene.outline.turn
     ink = canvas.ink()
-    for number in range(-2, 14):
+    for number in range(-3, 17):
         y = -0.08 + 0.165 * number * scene.anatomy.chest_length
         height, half = 0.145, 0.10 + 0.0022 * max(number, 0)
         corners = np.array(

@@ -156,7 +156,7 @@ def _patch(
 
 def _fill(scene: Scene, part: tuple[slice, slice], share: Plane, level: np.float32) -> None:
     """Replace a share of the air by tissue of a level; vessels drown in it."""
-    amount = share * scene.lungs[part]
+    amount = share * np.minimum(np.float32(1.8) * scene.lungs[part], 1)  # so that the heart's border drowns too
     density = scene.canvas.density[part]
     scene.canvas.density[part] = density + amount * np.maximum(level - density, 0)
     scene.clear[part] *= 1 - np.float32(0.85) * share
