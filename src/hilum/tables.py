@@ -205,7 +205,10 @@ def _header_cells(text: str, header: str, delimiter: str) -> list[str]:
     """The column names. Quoted names that hold the delimiter are taken apart where the first row has a cell for each
     part: copies of ChestX-ray14 quote `OriginalImage[Width,Height]`, which heads two columns."""
     cells = next(csv.reader([header], delimiter=delimiter))
-    first_row = next(csv.reader([_first_record(text[len(header) :].lstrip("\r\n"))], delimiter=delimiter), [])
+    try:
+        first_row = next(csv.reader([_first_record(text[len(header) :].lstrip("\r\n"))], delimiter=delimiter), [])
+    except csv.Error:  # a cell above csv's limit: a long report, and no sign of a header to take apart
+        return cells
     apart = [part for cell in cells for part in cell.split(delimiter)]
     return apart if len(cells) < len(first_row) == len(apart) else cells
 

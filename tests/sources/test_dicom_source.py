@@ -195,3 +195,11 @@ def test_a_folder_without_dicom_says_so(tmp_path: Path) -> None:
     with pytest.raises(SourceError, match="does not exist"):
         ingest("dicom", tmp_path / "nowhere", tmp_path / "a", workers=0)
     assert not (tmp_path / "a").exists()
+
+
+def test_links_to_folders_are_followed_but_not_in_circles(export: Path, tmp_path: Path) -> None:
+    root = tmp_path / "linked"
+    root.mkdir()
+    (root / "data").symlink_to(export)
+    (export / "p1" / "back").symlink_to(root)
+    assert ingest("dicom", root, tmp_path / "a", workers=0).added == 4

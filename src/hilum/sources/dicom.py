@@ -62,13 +62,13 @@ class DicomFolder:
         if self._reports_path is not None:
             texts = [part for part in self._columns.get("report", "").split(",") if part]
             self._table = ReportTable(self._reports_path, self._columns.get("key"), texts)
-        self._files: list[Path] = []
+        self._files: list[str] = []  # text, for there may be millions
         texts_found: list[Path] = []
         for file in walk(root):
             if file.suffix.lower() == ".txt":
                 texts_found.append(file)
             elif file.suffix.lower() in (".dcm", ".dicom") or looks_like_dicom(file):
-                self._files.append(file)
+                self._files.append(str(file))
             else:
                 self.counts.skip("not DICOM")
         if not self._files:
@@ -79,7 +79,7 @@ class DicomFolder:
 
     def entries(self) -> Iterator[Entry | Rejected]:
         """Every DICOM file in the order of its path; the file tells the rest."""
-        for file in self._files:
+        for file in map(Path, self._files):
             yield Entry(relative(file, self._root), file)
         for source in (self._table, self._beside):
             if source is not None:
@@ -129,14 +129,14 @@ class DicomFolder:
 
     def _read_headers(self, known: Known, progress: Progress) -> None:
         """Learn each patient's first day, or the day that orders already in the archive count from."""
-        kept: list[Path] = []
+        kept: list[str] = []
         anchored: set[str] = set()
-        for place, file in enumerate(self._files, start=1):
+        for place, file in enumerate(map(Path, self._files), start=1):
             progress("reading headers", place, len(self._files))
             if _is_media_directory(file):
                 self.counts.skip("DICOMDIR")
                 continue
-            kept.append(file)
+            kept.append(str(file))
             seen = peek(file)
             if seen is None:
                 continue

@@ -27,8 +27,16 @@ def require_folder(root: Path, source: str, layout: str) -> None:
         raise SourceError(f"{root} cannot be listed: {error.strerror}.") from error
 
 
-def walk(root: Path) -> Iterator[Path]:
-    """Every file under `root` in a fixed order, without hidden ones; links to folders are not followed."""
+def walk(root: Path, above: tuple[str, ...] = ()) -> Iterator[Path]:
+    """Every file under `root` in a fixed order, without hidden ones; links to folders are followed, but not in circles.
+
+    Args:
+        root: a folder.
+        above: real paths of the folders this one was reached through.
+    """
+    real = os.path.realpath(root)
+    if real in above:
+        return
     try:
         with os.scandir(root) as listing:
             found = sorted(listing, key=lambda item: item.name)
@@ -37,8 +45,8 @@ def walk(root: Path) -> Iterator[Path]:
     for item in found:
         if item.name.startswith("."):
             continue
-        if item.is_dir(follow_symlinks=False):
-            yield from walk(Path(item.path))
+        if item.is_dir():
+            yield from walk(Path(item.path), (*above, real))
         else:
             yield Path(item.path)
 
