@@ -262,6 +262,30 @@ def test_the_experts_reports_are_kept_from_stage_one_and_held_out_is_by_identifi
     assert 0.05 < held_out([str(i) for i in range(2000)], 0.1, 0).mean() < 0.15
 
 
+def test_an_archive_is_read_by_its_own_text_policy_and_held_out_by_patient(tmp_path: Path) -> None:
+    pa = pytest.importorskip("pyarrow")
+    from hilum.archive import Archive
+
+    archive = Archive.create(tmp_path / "archive", text_policy="findings")
+    texts = reports(40)
+    rows = [
+        {"study_id": f"s{i}", "patient_id": f"p{i // 4}", "findings": text, "impression": "Never read."}
+        for i, text in enumerate(texts)
+    ]
+    archive.add_studies(pa.Table.from_pylist([*rows, {"study_id": "empty", "patient_id": "p0"}]))
+    corpus = read_corpus(tmp_path / "archive")
+    assert (corpus.text_policy, corpus.empty) == ("findings", 1)
+    assert sorted(corpus.texts) == sorted(texts)
+    data = training_data(corpus, "rules", None, LabelerRecipe.resolve(["held_out=0.4"], tiny=True))
+    patient_of = {row["findings"]: row["patient_id"] for row in rows}
+    unique = [row for row, text in enumerate(data.silver_texts) if texts.count(text) == 1]
+    held = {patient_of[data.silver_texts[row]] for row in unique if data.silver_held[row]}
+    kept = {patient_of[data.silver_texts[row]] for row in unique if not data.silver_held[row]}
+    assert held
+    assert kept
+    assert not held & kept
+
+
 def test_silver_labels_may_come_from_a_table(tmp_path: Path) -> None:
     source = write_reports(tmp_path / "reports.csv", reports(20))
     table = write_gold(tmp_path / "labels.csv", [f"s{i}" for i in range(15)], {"Fracture": "1"})

@@ -9,13 +9,14 @@ from __future__ import annotations
 import pickle
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import torch
 from torch import Tensor
 from transformers import BertConfig, BertModel
 
-from hilum.errors import CheckpointError
+from hilum.errors import CheckpointError, UsageError
 from hilum.reports.neural.folder import LabelerConfig
 from hilum.reports.neural.labeler import NeuralLabeler
 from hilum.reports.neural.network import HEADS, CheXbert
@@ -26,7 +27,11 @@ _IGNORED = ("bert.pooler.dense.weight", "bert.pooler.dense.bias", "bert.embeddin
 
 
 def import_chexbert(
-    file: str | Path, vocab: str | Path, out: str | Path | None = None, attention_heads: int | None = None
+    file: str | Path,
+    vocab: str | Path,
+    out: str | Path | None = None,
+    attention_heads: int | None = None,
+    long_reports: str = "window",
 ) -> NeuralLabeler:
     """Turn a CheXbert checkpoint into a labeler, and write its model folder.
 
@@ -34,11 +39,14 @@ def import_chexbert(
         file: the checkpoint, on this machine.
         vocab: the WordPiece vocabulary it was trained with (`vocab.txt` of bert-base-uncased).
         out: the model folder to write; None only returns the labeler.
-        attention_heads: the one size that shapes do not tell; by default one a 64 dimensions, as in every BERT.
+        attention_heads: the one size that shapes do not tell; by default one per 64 dimensions, as in every BERT.
+        long_reports: "window" reads all of a report longer than 512 tokens; "cut" reads its start, as the original does.
 
     Raises:
         CheckpointError: not a checkpoint (a web page, a pickle that would run code), or not CheXbert's tensors.
     """
+    if long_reports not in ("window", "cut"):
+        raise UsageError(f"long_reports is {long_reports!r}; expected window or cut.")
     state = _without_prefix(read_state(Path(file)), Path(file))
     tokenizer = ReportTokenizer.from_vocabulary(Path(vocab))
     network, config = _network(state, attention_heads, Path(file))
@@ -47,7 +55,7 @@ def import_chexbert(
             f"{vocab} has {tokenizer.size} tokens, but {file} has embeddings for {config.encoder['vocab_size']}. "
             f"Give the vocab.txt the checkpoint was trained with (bert-base-uncased for the released CheXbert)."
         )
-    labeler = NeuralLabeler(network, tokenizer, config)
+    labeler = NeuralLabeler(network, tokenizer, replace(config, long_reports=long_reports))
     if out is not None:
         labeler.save(Path(out))
     return labeler

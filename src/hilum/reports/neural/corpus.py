@@ -44,12 +44,14 @@ class Corpus:
 
     Attributes:
         ids: one identifier a report (the study's, in an archive).
+        units: what is kept together when reports are held out: the patient in an archive, else the report itself.
         texts: the part of each report that is labeled; none is empty.
         text_policy: which part that is.
         empty: reports left out because they have no such part.
     """
 
     ids: tuple[str, ...]
+    units: tuple[str, ...]
     texts: tuple[str, ...]
     text_policy: str
     empty: int
@@ -69,13 +71,15 @@ def read_corpus(source: Path, text_columns: Sequence[str] = (), id_column: str |
     """
     source = Path(source)
     if (source / "archive.json").is_file():
-        ids, texts, policy = _from_archive(source)
+        ids, units, texts, policy = _from_archive(source)
     else:
         ids, texts, policy = _from_table(source, text_columns, id_column)
+        units = ids
     kept = [row for row, text in enumerate(texts) if clean(text)]
     if not kept:
         raise TrainingError(f"{source}: none of its {len(texts)} reports has text ({policy}).")
-    return Corpus(tuple(ids[row] for row in kept), tuple(texts[row] for row in kept), policy, len(texts) - len(kept))
+    named, together, told = (tuple(values[row] for row in kept) for values in (ids, units, texts))
+    return Corpus(named, together, told, policy, len(texts) - len(kept))
 
 
 def silver_from_rules() -> Silver:
@@ -127,13 +131,13 @@ def silver_labels(silver: str | Path | Silver, corpus: Corpus) -> tuple[Silver |
     return None, *grid_codes(read_grid(Path(silver)), corpus.ids, str(silver))
 
 
-def held_out(ids: Sequence[str], share: float, seed: int) -> np.ndarray:
-    """(N,) True for what is kept from training: decided by identifier alone, so a study is always on one side."""
-    draws = [int(hashlib.sha256(f"{seed}:{name}".encode()).hexdigest()[:8], 16) / 2**32 for name in ids]
+def held_out(units: Sequence[str], share: float, seed: int) -> np.ndarray:
+    """(N,) True for what is kept from training: decided by name alone, so a patient is always on one side."""
+    draws = [int(hashlib.sha256(f"{seed}:{name}".encode()).hexdigest()[:8], 16) / 2**32 for name in units]
     return np.array(draws) < share
 
 
-def _from_archive(source: Path) -> tuple[list[str], list[str], str]:
+def _from_archive(source: Path) -> tuple[list[str], list[str], list[str], str]:
     from hilum.archive import Archive
     from hilum.reports.policy import report_text
 
@@ -141,7 +145,7 @@ def _from_archive(source: Path) -> tuple[list[str], list[str], str]:
     policy = archive.manifest.text_policy
     rows = archive.studies().to_pylist()
     texts = [report_text(row, policy, row.get("report")) for row in rows]
-    return [row["study_id"] for row in rows], texts, policy
+    return [row["study_id"] for row in rows], [row["patient_id"] or row["study_id"] for row in rows], texts, policy
 
 
 def _from_table(source: Path, text_columns: Sequence[str], id_column: str | None) -> tuple[list[str], list[str], str]:

@@ -49,7 +49,12 @@ class LabelerRecipe(BaseModel):
     compose_sentences: int = Field(8, ge=1, description="most sentences of a composed report")
     replay: float = Field(0.0, ge=0, description="rule-labeled reports per expert-labeled one in stage two")
 
-    held_out: float = Field(0.1, ge=0, lt=1, description="share of studies kept from stage one for early stopping")
+    held_out: float = Field(
+        0.1,
+        ge=0,
+        lt=1,
+        description="share of reports (by patient in an archive) kept from stage one for early stopping",
+    )
     gold_held_out: float = Field(0.1, ge=0, lt=1, description="the same of the experts' reports; 0: all epochs are run")
     select_by: Literal["weighted_f1", "kappa", "accuracy"] = Field(
         "weighted_f1", description="what the best checkpoint is best in, as a mean over findings"

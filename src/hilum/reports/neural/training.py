@@ -165,7 +165,7 @@ def train_labeler(
 def training_data(
     corpus: Corpus, silver: str | Path | Silver, gold: str | Path | None, recipe: LabelerRecipe
 ) -> TrainingData:
-    """Reports and labels of both stages, split by identifier."""
+    """Reports and labels of both stages, split by patient where patients are known, else by report."""
     labeler, rows, codes = silver_labels(silver, corpus)
     gold_rows: list[int] = []
     gold_codes = np.zeros((0, len(HEADS)), dtype=np.int8)
@@ -175,9 +175,8 @@ def training_data(
     kept = [at for at, row in enumerate(rows) if row not in of_experts]
     if not kept:
         raise TrainingError("no rule-labeled report is left for stage one: every report has expert labels.")
-    silver_ids = [corpus.ids[rows[at]] for at in kept]
-    silver_held = held_out(silver_ids, recipe.held_out, recipe.seed)
-    gold_held = held_out([corpus.ids[row] for row in gold_rows], recipe.gold_held_out, recipe.seed)
+    silver_held = held_out([corpus.units[rows[at]] for at in kept], recipe.held_out, recipe.seed)
+    gold_held = held_out([corpus.units[row] for row in gold_rows], recipe.gold_held_out, recipe.seed)
     if silver_held.all() or (len(gold_rows) and gold_held.all()):
         raise TrainingError(f"all of the {len(kept)} reports fell to the held-out part; lower held_out.")
     counts = {
