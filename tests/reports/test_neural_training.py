@@ -451,6 +451,16 @@ def test_the_command_trains_both_stages_and_says_how_well(tmp_path: Path) -> Non
     assert json.loads((tmp_path / "model" / "config.json").read_text())["training"]["recipe"]["seed"] == 0
 
 
+def test_a_finished_training_is_not_done_again_and_another_is_not_overwritten(tmp_path: Path) -> None:
+    source, steps = write_reports(tmp_path / "reports.csv", reports(20)), []
+    first = train_labeler(source, tmp_path / "m", recipe=SMALL)
+    again = train_labeler(source, tmp_path / "m", recipe=SMALL, progress=lambda *told: steps.append(told))
+    assert not steps
+    assert again.config.fingerprint == first.config.fingerprint
+    with pytest.raises(TrainingError, match="holds another model"):
+        train_labeler(source, tmp_path / "m", recipe=SMALL.model_copy(update={"seed": 1}))
+
+
 def test_what_cannot_be_trained_is_refused_before_it_starts(tmp_path: Path) -> None:
     source = write_reports(tmp_path / "reports.csv", reports(5))
     with pytest.raises(RecipeError, match=r"no setting 'epoch'\. Did you mean 'epochs'"):

@@ -45,7 +45,7 @@ def train(
     settings: Annotated[
         list[str] | None, typer.Option("--set", help="A setting of the recipe: key=value (lists them: --set help).")
     ] = None,
-    device: Annotated[str, typer.Option(help="Where to train: cpu, cuda, ...")] = "cpu",
+    device: Annotated[str | None, typer.Option(help="cpu, cuda, ... [default: the GPU, where there is one].")] = None,
 ) -> None:
     """Train a labeler on the rules' labels, then on experts', and write it as a model folder.
 

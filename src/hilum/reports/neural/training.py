@@ -21,7 +21,7 @@ from hilum.reports.neural.backtranslate import BackTranslator
 from hilum.reports.neural.corpus import Corpus, Silver, grid_codes, held_out, read_corpus, silver_labels
 from hilum.reports.neural.examples import GoldExamples, SilverExamples
 from hilum.reports.neural.fit import Progress, StageSettings, fit
-from hilum.reports.neural.folder import LabelerConfig, is_labeler
+from hilum.reports.neural.folder import LabelerConfig, is_labeler, read_config
 from hilum.reports.neural.labeler import NeuralLabeler, load_labeler
 from hilum.reports.neural.network import HEADS, CheXbert, encoder_from_config, without_pooler
 from hilum.reports.neural.paraphrase import Paraphraser
@@ -69,13 +69,13 @@ def train_labeler(
     recipe: LabelerRecipe | None = None,
     text_columns: Sequence[str] = (),
     id_column: str | None = None,
-    device: str = "cpu",
+    device: str | None = None,
     progress: Progress | None = None,
 ) -> NeuralLabeler:
     """Train a labeler and write its model folder.
 
     A stopped training goes on where it was when it is started again with the same settings; its state lies in
-    `out/.training` and is removed at the end.
+    `out/.training` and is removed at the end. A training that is done is not done again.
 
     Args:
         source: an archive, or a table with reports.
@@ -89,7 +89,7 @@ def train_labeler(
             whose heads are then kept; None: one from scratch, with a vocabulary learned from these reports.
         recipe: the settings; by default those of the paper.
         text_columns, id_column: of a table.
-        device: where it is trained.
+        device: where it is trained; by default the GPU, where there is one.
         progress: called with stage, step, steps and numbers to show.
 
     Raises:
@@ -99,10 +99,18 @@ def train_labeler(
     out, state = Path(out), Path(out) / ".training"
     _check(augment, translators, gold, silver_stage)
     data = training_data(read_corpus(Path(source), text_columns, id_column), silver, gold, recipe)
+    identity = _identity(data, recipe, augment, encoder, silver_stage)
+    if (out / "config.json").is_file():
+        return _trained_before(out, identity)
+    device = device or ("cuda" if torch.cuda.is_available() else "cpu")
     labeler = _untrained(encoder, data, recipe, device)
     network, reads, config = labeler.network, labeler.tokenizer, labeler.config
-    identity = _identity(data, recipe, augment, encoder)
-    trained = {"recipe": recipe.model_dump(), "data": data.counts, "measured": {}}
+    trained: dict[str, Any] = {
+        "identity": identity,
+        "recipe": recipe.model_dump(),
+        "data": data.counts,
+        "measured": {},
+    }
 
     kept = ~data.silver_held
     silver_examples = SilverExamples(
@@ -326,9 +334,22 @@ def _measured(
     return measured
 
 
-def _identity(data: TrainingData, recipe: LabelerRecipe, augment: Sequence[str], encoder: str | Path | None) -> str:
-    digest = hashlib.sha256(recipe.model_dump_json().encode())
-    digest.update(json.dumps([sorted(augment), str(encoder or ""), data.silver_texts, data.gold_texts]).encode())
+def _trained_before(out: Path, identity: str) -> NeuralLabeler:
+    if is_labeler(out):
+        before = load_labeler(out)
+        if before.config.training.get("identity") == identity:
+            log.info("%s was trained with these settings before; nothing to do", out)
+            return before
+    raise TrainingError(f"{out} holds another model. Name another folder, or delete it.")
+
+
+def _identity(
+    data: TrainingData, recipe: LabelerRecipe, augment: Sequence[str], encoder: str | Path | None, silver_stage: bool
+) -> str:
+    """A hash of all that decides the weights."""
+    start = str(encoder or "") if encoder is None or not is_labeler(Path(encoder)) else read_config(Path(encoder))
+    told = [sorted(augment), silver_stage, start, data.silver_texts, data.gold_texts]
+    digest = hashlib.sha256((recipe.model_dump_json() + json.dumps(told)).encode())
     digest.update(data.silver_codes.tobytes() + data.gold_codes.tobytes())
     return digest.hexdigest()[:16]
 
