@@ -19,10 +19,10 @@ from hilum.errors import EvaluationError, UsageError
 from hilum.findings import CHEXPERT_NAMES
 from hilum.reports import state_metrics
 from hilum.reports.grid import BLANK, NEGATIVE, NO_FINDING, POSITIVE, UNCERTAIN, LabelGrid, read_grid
+from hilum.reports.joining import GOLD_KINDS, join, kind_of, named_apart, without_negative_no_finding
 
 log = logging.getLogger(__name__)
 
-GOLD_KINDS = ("auto", "four-state", "binary")
 MACRO, MICRO = "macro", "micro"
 
 # How much of the draws (replicates x reports) is held at once: 32 million float32, 128 MB.
@@ -131,18 +131,18 @@ def compare_labels(
     """
     _check(gold_kind, generation, replicates, confidence)
     truth = gold if isinstance(gold, LabelGrid) else read_grid(gold, id_column, group_column)
-    grids = _named_apart([p if isinstance(p, LabelGrid) else read_grid(p, id_column) for p in predicted])
+    grids = named_apart([p if isinstance(p, LabelGrid) else read_grid(p, id_column) for p in predicted])
     if not grids:
         raise UsageError("nothing to compare with the gold labels; give at least one labeler's table.")
     notes: list[str] = []
-    kind, why = _kind_of(truth, gold_kind)
+    kind, why = kind_of(truth, gold_kind)
     if why:
         notes.append(why)
-    rows_of, findings = _join(truth, grids, notes)
+    rows_of, findings = join(truth, grids, notes)
     gold_codes = truth.select(rows_of[0], findings)
     codes = [grid.select(rows, findings) for grid, rows in zip(grids, rows_of[1:], strict=True)]
     if kind == "four-state":
-        gold_codes = _without_negative_no_finding(gold_codes, findings, notes, truth.name)
+        gold_codes = without_negative_no_finding(gold_codes, findings, notes, truth.name)
     groups = None if truth.groups is None else [truth.groups[row] for row in rows_of[0]]
     measured: list[Metrics] = []  # a labeler's (finding, metric) -> (1 + replicates,): the sample, then its replicates
     for predicted_codes in codes:
@@ -288,58 +288,6 @@ def _differences(
     return differences
 
 
-def _join(truth: LabelGrid, grids: Sequence[LabelGrid], notes: list[str]) -> tuple[list[list[int]], tuple[str, ...]]:
-    """Row numbers of the common reports in every table, in the gold's order, and the common findings."""
-    places = [{name: row for row, name in enumerate(grid.ids)} for grid in grids]
-    kept = [row for row, name in enumerate(truth.ids) if all(name in place for place in places)]
-    if not kept:
-        missing = next(
-            (grid for grid, place in zip(grids, places, strict=True) if not set(truth.ids) & set(place)), grids[0]
-        )
-        raise EvaluationError(
-            f"no report of {truth.name} is in {missing.name}: identifiers look like {truth.ids[:2]} "
-            f"and {missing.ids[:2]}. "
-            f"Name the identifier's column with --id-column."
-        )
-    if len(kept) < len(truth.ids):
-        notes.append(
-            f"{len(truth.ids) - len(kept)} of {len(truth.ids)} gold reports are not in every table and were left out"
-        )
-    findings = tuple(f for f in CHEXPERT_NAMES if f in truth.findings and all(f in grid.findings for grid in grids))
-    if not findings:
-        raise EvaluationError(f"{truth.name} and {', '.join(g.name for g in grids)} have no finding in common.")
-    if len(findings) < len(CHEXPERT_NAMES):
-        notes.append(f"averages are over {len(findings)} findings; not in every table: " + _absent(findings))
-    return [kept, *([place[truth.ids[row]] for row in kept] for place in places)], findings
-
-
-def _kind_of(truth: LabelGrid, wanted: str) -> tuple[str, str]:
-    if wanted != "auto":
-        return wanted, ""
-    if (truth.codes == UNCERTAIN).any():
-        return "four-state", ""
-    denied = NO_FINDING in truth.findings and (truth.codes[:, truth.findings.index(NO_FINDING)] == NEGATIVE).any()
-    filled = float((truth.codes != BLANK).mean())
-    if denied or filled > 0.9:
-        return "binary", (
-            f"{truth.name} has no uncertain label and {filled:.0%} of its cells are filled: read as binary gold "
-            f"(1 present, 0 absent, empty left out). Say --gold-kind four-state if an empty cell means 'not mentioned'"
-        )
-    return "four-state", ""
-
-
-def _without_negative_no_finding(codes: np.ndarray, findings: Sequence[str], notes: list[str], name: str) -> np.ndarray:
-    if NO_FINDING not in findings:
-        return codes
-    column = findings.index(NO_FINDING)
-    wrong = ~np.isin(codes[:, column], (BLANK, POSITIVE))
-    if wrong.any():  # some published files write 0 where No Finding does not hold
-        notes.append(f"{name}: No Finding is neither 1 nor empty in {int(wrong.sum())} reports; read as empty")
-        codes = codes.copy()
-        codes[wrong, column] = BLANK
-    return codes
-
-
 def _check(gold_kind: str, generation: Sequence[str], replicates: int, confidence: float) -> None:
     if gold_kind not in GOLD_KINDS:
         raise UsageError(f"gold kind {gold_kind!r} is not known; expected one of {', '.join(GOLD_KINDS)}.")
@@ -357,19 +305,7 @@ def _check(gold_kind: str, generation: Sequence[str], replicates: int, confidenc
             )
 
 
-def _named_apart(grids: Sequence[LabelGrid]) -> list[LabelGrid]:
-    named: list[LabelGrid] = []
-    for grid in grids:
-        taken = sum(other.name.split("#")[0] == grid.name for other in named)
-        named.append(replace(grid, name=f"{grid.name}#{taken + 1}") if taken else grid)
-    return named
-
-
 def _why_undefined(finding: str, metric: str) -> str:
     if finding == NO_FINDING and metric in ("negative_f1", "uncertain_f1"):
         return "No Finding is only said or not said"
     return "neither the gold nor the labeler says it in any report"
-
-
-def _absent(findings: Sequence[str]) -> str:
-    return ", ".join(f for f in CHEXPERT_NAMES if f not in findings)

@@ -12,21 +12,20 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import nn
 
-from hilum.errors import ModelError, TrainingError, UsageError
+from hilum.errors import TrainingError, UsageError
 from hilum.reports import state_metrics
 from hilum.reports.grid import read_grid
 from hilum.reports.neural.backtranslate import BackTranslator
 from hilum.reports.neural.corpus import Corpus, Silver, grid_codes, held_out, read_corpus, silver_labels
 from hilum.reports.neural.examples import GoldExamples, SilverExamples
 from hilum.reports.neural.fit import Progress, StageSettings, fit
-from hilum.reports.neural.folder import LabelerConfig, is_labeler, read_config
+from hilum.reports.neural.folder import is_labeler, read_config
 from hilum.reports.neural.labeler import NeuralLabeler, load_labeler
-from hilum.reports.neural.network import HEADS, CheXbert, encoder_from_config, without_pooler
+from hilum.reports.neural.network import HEADS, CheXbert
 from hilum.reports.neural.paraphrase import Paraphraser
 from hilum.reports.neural.recipe import LabelerRecipe
-from hilum.reports.neural.tokens import ReportTokenizer, from_folder
+from hilum.reports.neural.start import untrained
 
 log = logging.getLogger(__name__)
 
@@ -103,7 +102,8 @@ def train_labeler(
     if (out / "config.json").is_file():
         return _trained_before(out, identity)
     device = device or ("cuda" if torch.cuda.is_available() else "cpu")
-    labeler = _untrained(encoder, data, recipe, device)
+    # The vocabulary is learned from stage one alone, so that nothing of the experts' reports is in it.
+    labeler = untrained(encoder, data.silver_texts, data.text_policy, recipe, device)
     network, reads, config = labeler.network, labeler.tokenizer, labeler.config
     trained: dict[str, Any] = {
         "identity": identity,
@@ -234,80 +234,6 @@ def _scorer(
         return held_out_scores(labeler, chosen, codes[rows])
 
     return score
-
-
-def _untrained(encoder: str | Path | None, data: TrainingData, recipe: LabelerRecipe, device: str) -> NeuralLabeler:
-    """What training starts from: a labeler, an encoder with fresh heads, or all fresh."""
-    if encoder is not None and is_labeler(Path(encoder)):
-        started = load_labeler(encoder, device)
-        if started.findings != HEADS:
-            raise ModelError(f"{encoder} labels {', '.join(started.findings)}; expected the 14 observations.")
-        origin = f"trained from the labeler {started.config.fingerprint} ({started.config.origin})"
-        started.config = replace(started.config, origin=origin, text_policy=data.text_policy, training={})
-        return started
-    # The vocabulary is learned from stage one alone, so that nothing of the experts' reports is in it.
-    if encoder is not None and not (Path(encoder) / "config.json").is_file():
-        raise ModelError(f"{encoder} is not a Hugging Face model folder: it has no config.json. Give a local folder.")
-    reads = from_folder(Path(encoder)) if encoder else ReportTokenizer.trained_on(data.silver_texts, recipe.vocabulary)
-    network, settings = _fresh_network(encoder, reads, recipe)
-    config = LabelerConfig(
-        encoder=settings,
-        findings=HEADS,
-        dropout=recipe.dropout,
-        max_tokens=_window(settings, recipe),
-        overlap_tokens=recipe.overlap_tokens,
-        text_policy=data.text_policy,
-        origin=f"trained from {'the encoder ' + Path(encoder).name if encoder else 'scratch'}",
-    )
-    return NeuralLabeler(network.to(device), reads, config)
-
-
-def _fresh_network(
-    encoder: str | Path | None, reads: ReportTokenizer, recipe: LabelerRecipe
-) -> tuple[CheXbert, dict[str, Any]]:
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(recipe.seed)
-        if encoder is not None:
-            body, settings = _pretrained(Path(encoder))
-        else:
-            settings = {
-                "model_type": "bert",
-                "vocab_size": reads.size,
-                "hidden_size": recipe.width,
-                "num_hidden_layers": recipe.layers,
-                "num_attention_heads": recipe.attention_heads,
-                "intermediate_size": recipe.feed_forward,
-                "max_position_embeddings": recipe.max_tokens,
-                "hidden_dropout_prob": recipe.dropout,
-                "attention_probs_dropout_prob": recipe.dropout,
-                "pad_token_id": reads.pad,
-            }
-            body = encoder_from_config(settings)
-        return CheXbert(body, HEADS, recipe.dropout), settings
-
-
-def _pretrained(folder: Path) -> tuple[nn.Module, dict[str, Any]]:
-    """A local encoder, loaded strictly but for its pooler and its pretraining heads."""
-    from transformers import AutoModel
-
-    try:
-        body, report = AutoModel.from_pretrained(str(folder), local_files_only=True, output_loading_info=True)
-    except (OSError, ValueError, RuntimeError) as error:
-        raise ModelError(f"{folder} holds no encoder that transformers can load: {error}") from error
-    missing = sorted(name for name in report["missing_keys"] if "pooler" not in name and "position_ids" not in name)
-    if missing:
-        raise ModelError(f"{folder}: the encoder's weights are incomplete; missing {missing[:6]} of {len(missing)}.")
-    settings = json.loads(body.config.to_json_string(use_diff=False))
-    for name in ("architectures", "transformers_version", "_name_or_path", "torch_dtype", "dtype"):
-        settings.pop(name, None)
-    return without_pooler(body.float()), settings
-
-
-def _window(settings: dict[str, Any], recipe: LabelerRecipe) -> int:
-    positions = int(settings.get("max_position_embeddings", recipe.max_tokens))
-    if settings.get("model_type") in ("roberta", "xlm-roberta", "camembert"):
-        positions -= 2  # RoBERTa's positions start behind the padding's
-    return min(recipe.max_tokens, positions)
 
 
 def _stage(recipe: LabelerRecipe, gold: bool) -> StageSettings:
