@@ -25,14 +25,21 @@ PICTURES: tuple[tuple[str, str, tuple[Sign, ...]], ...] = (
     ("right upper opacity", "pa", (Sign("Lung Opacity", "right", 3, "upper", seed=2),)),
     ("right atelectasis", "pa", (Sign("Atelectasis", "right", 2, seed=3),)),
     ("left lung lesion", "pa", (Sign("Lung Lesion", "left", 2, "upper", seed=6),)),
-    ("left pneumothorax, chest tube", "pa", (Sign("Pneumothorax", "left", 3), Sign("Support Devices", "left", kind="chest tube"))),
+    (
+        "left pneumothorax, chest tube",
+        "pa",
+        (Sign("Pneumothorax", "left", 3), Sign("Support Devices", "left", kind="chest tube")),
+    ),
     ("right rib fractures", "pa", (Sign("Fracture", "right", 2, seed=9),)),
     ("right pleural thickening", "pa", (Sign("Pleural Other", "right", 3, seed=2),)),
     ("pacemaker", "pa", (Sign("Support Devices", "left", kind="pacemaker"),)),
     (
         "tube and line (supine)",
         "ap_supine",
-        (Sign("Support Devices", kind="endotracheal tube"), Sign("Support Devices", "right", kind="central line", seed=1)),
+        (
+            Sign("Support Devices", kind="endotracheal tube"),
+            Sign("Support Devices", "right", kind="central line", seed=1),
+        ),
     ),
 )
 

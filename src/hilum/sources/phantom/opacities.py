@@ -20,7 +20,7 @@ def draw_consolidation(scene: Scene, sign: Sign) -> list[Box]:
         across, down = rng.uniform(0.40, 0.58), DOWN[sign.zone] + rng.normal(0, 0.03)
         x, y = scene.outline.spot(side, across, down)
         rx, ry = (0.25, 0.33, 0.40)[sign.grade - 1], (0.20, 0.28, 0.38)[sign.grade - 1]
-        box, part, patch = _patch(scene, rng, x, y, rx, ry, edge=0.75, lumps=0.26)
+        box, part, patch = _patch(scene, rng, x, y, rx, ry, edge=0.85, lumps=0.17)
         bronchi = scene.canvas.ink()
         root = np.array([[x - SIDE_SIGN[side] * rx * 0.8, y - ry * 0.4]])
         t = np.linspace(0, 1, 7)[:, None]
@@ -28,7 +28,7 @@ def draw_consolidation(scene: Scene, sign: Sign) -> list[Box]:
             end = np.array([[x + SIDE_SIGN[side] * rx * rng.uniform(0.2, 0.5), y + ry * spread]])
             bronchi.line(root * (1 - t) + end * t + np.array([[0.0, 0.04]]) * np.sin(t * np.pi), 0.016, 1.0)
         air = bronchi.plane(1.0)[part]
-        strength = np.float32((0.62, 0.78, 0.90)[sign.grade - 1])
+        strength = np.float32((0.70, 0.84, 0.94)[sign.grade - 1])
         _fill(scene, part, patch * strength * (1 - np.float32(0.45) * air), WATER)
         boxes.append(box)
     return boxes
@@ -42,11 +42,11 @@ def draw_pneumonia(scene: Scene, sign: Sign) -> list[Box]:
         x, y = scene.outline.spot(side, rng.uniform(0.45, 0.6), DOWN[sign.zone] - 0.03)
         reach = 0.24 + 0.05 * sign.grade
         parts: list[Box] = []
-        for _ in range(7 + 3 * sign.grade):
+        for _ in range(10 + 4 * sign.grade):
             fx, fy = x + rng.uniform(-0.85, 0.85) * reach, y + rng.uniform(-1, 1) * reach
             size = rng.uniform(0.05, 0.105) * (0.9 + 0.15 * sign.grade)
-            box, part, patch = _patch(scene, rng, fx, fy, size * 1.2, size, edge=1.1, lumps=0.16)
-            _fill(scene, part, patch * np.float32((0.36, 0.45, 0.54)[sign.grade - 1]), WATER)
+            box, part, patch = _patch(scene, rng, fx, fy, size * 1.2, size, edge=1.5, lumps=0.30)
+            _fill(scene, part, patch * np.float32((0.32, 0.38, 0.45)[sign.grade - 1]), WATER)
             parts.append(box)
         boxes.append(_around(parts))
     return boxes
