@@ -123,6 +123,22 @@ def test_labels_carry_the_score_of_every_state(labeler: NeuralLabeler) -> None:
     assert found.scores["No Finding"][LabelValue.UNCERTAIN] == 0
 
 
+@pytest.mark.parametrize(
+    ("text", "note"),
+    [
+        ("", "empty"),
+        (" XXXX. ___ ", "empty"),
+        ("No hay derrame pleural en la base del pulmon izquierdo.", "not English"),
+        ("No effusion.", ""),
+    ],
+)
+def test_a_report_that_cannot_be_read_is_left_blank_with_a_note(labeler: NeuralLabeler, text: str, note: str) -> None:
+    found = labeler.label(text)
+    assert found.note == note
+    assert (set(found.values.values()) == {LabelValue.NOT_MENTIONED}) == bool(note)
+    assert labeler.explain_many([text])[0].values == found.values
+
+
 def test_a_missing_and_an_unknown_key_are_both_named(golden: Path, vocabulary: Path, tmp_path: Path) -> None:
     state = saved(golden)
     state["module.linear_heads.14.weight"] = state.pop("module.linear_heads.3.weight")

@@ -10,11 +10,13 @@ import numpy as np
 import torch
 
 from hilum.findings import CHEXPERT_NAMES, LabelValue
-from hilum.reports.grid import NO_FINDING, STATES
+from hilum.reports.grid import BLANK, NO_FINDING, STATES
+from hilum.reports.headers import is_hollow
 from hilum.reports.labels import ReportLabels
+from hilum.reports.language import is_english
 from hilum.reports.neural.folder import LabelerConfig, read_folder, write_folder
 from hilum.reports.neural.network import CheXbert, state_scores
-from hilum.reports.neural.tokens import ReportTokenizer, TokenizedReport
+from hilum.reports.neural.tokens import ReportTokenizer, TokenizedReport, clean
 
 # Tokens (padding included) in one forward pass: large enough to fill two cores, small enough for any machine.
 BATCH_TOKENS = 8192
@@ -78,20 +80,33 @@ class NeuralLabeler:
         return self.label_many([text])[0]
 
     def label_many(self, texts: Sequence[str], batch_tokens: int = BATCH_TOKENS) -> list[NeuralLabels]:
-        """What is said in each report, in the given order."""
+        """What is said in each report, in the given order.
+
+        A report without words, or surely not in English, is left blank, and its note says so: the network would answer anyhow.
+        """
         found = self.predict(texts, batch_tokens)
         columns = [(name, self.findings.index(name)) for name in sorted(self.findings, key=_column_order)]
-        return [
-            NeuralLabels(
-                values={name: STATES[codes[column]] for name, column in columns},
-                scores={name: dict(zip(STATES, map(float, scores[column]), strict=True)) for name, column in columns},
-                windows=int(windows),
-                cut_tokens=int(cut),
+        labels = []
+        for row, text in enumerate(texts):
+            codes, note = found.codes[row], _unreadable(text, found.codes[row])
+            labels.append(
+                NeuralLabels(
+                    values={name: LabelValue.NOT_MENTIONED if note else STATES[codes[at]] for name, at in columns},
+                    note=note,
+                    scores={
+                        name: dict(zip(STATES, map(float, found.scores[row, at]), strict=True)) for name, at in columns
+                    },
+                    windows=int(found.windows[row]),
+                    cut_tokens=int(found.cut_tokens[row]),
+                )
             )
-            for codes, scores, windows, cut in zip(
-                found.codes, found.scores, found.windows, found.cut_tokens, strict=True
-            )
-        ]
+        return labels
+
+    def explain_many(self, texts: Sequence[str]) -> list[NeuralLabels]:
+        """What is said in each report, with the words that carried it; one forward pass a word."""
+        from hilum.reports.neural.occlusion import explain
+
+        return [explain(self, text) for text in texts]
 
     def predict(self, texts: Sequence[str], batch_tokens: int = BATCH_TOKENS) -> Predictions:
         """The labels of many reports as arrays, in the given order."""
@@ -187,6 +202,13 @@ def combine_windows(scores: np.ndarray, owners: np.ndarray, findings: Sequence[s
             surest = np.where(vote == winner, score[:, winner], -1).argmax()
             codes[report, column], kept[report, column] = winner, score[surest]
     return codes, kept
+
+
+def _unreadable(text: str, codes: np.ndarray) -> str:
+    """Why a report is left blank, or "" (the notes of the rule labeler)."""
+    if is_hollow(text):
+        return "empty"
+    return "" if is_english(clean(text).lower(), bool((codes != BLANK).any())) else "not English"
 
 
 def _column_order(finding: str) -> int:

@@ -46,7 +46,7 @@ def explain(labeler: NeuralLabeler, text: str, most: int = 3, smallest_weight: f
     """
     labels = labeler.label(text)
     words = [found.span() for found in _WORD.finditer(text)]
-    if not words:
+    if not words or labels.note:
         return labels
     scores = labeler.predict([text, *(text[:start] + text[end:] for start, end in words)]).scores  # (1 + words, F, 4)
     evidence: list[WordEvidence] = []
