@@ -13,6 +13,7 @@ from typing import Any
 import torch
 
 from hilum.errors import ModelError
+from hilum.reports.neural.network import quiet_transformers
 from hilum.reports.neural.tokens import clean
 
 log = logging.getLogger(__name__)
@@ -73,8 +74,9 @@ class _Translator:
         from transformers import AutoModelForSeq2SeqLM, AutoTokenizer
 
         try:
-            self.tokenizer: Any = AutoTokenizer.from_pretrained(str(folder), local_files_only=True)
-            model: Any = AutoModelForSeq2SeqLM.from_pretrained(str(folder), local_files_only=True)
+            with quiet_transformers():
+                self.tokenizer: Any = AutoTokenizer.from_pretrained(str(folder), local_files_only=True)
+                model: Any = AutoModelForSeq2SeqLM.from_pretrained(str(folder), local_files_only=True)
         except (OSError, ValueError, ImportError) as error:
             raise ModelError(
                 f"{folder} is not a local translation model with its tokenizer: {error}. Marian's need the package "

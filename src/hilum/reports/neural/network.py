@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -91,6 +92,22 @@ def encoder_from_config(config: dict[str, Any]) -> nn.Module:
     settings = dict(config)
     made = AutoConfig.for_model(settings.pop("model_type"), **settings)
     return without_pooler(AutoModel.from_config(made))
+
+
+@contextmanager
+def quiet_transformers() -> Iterator[None]:
+    """No progress bars and no load reports while transformers loads a model: what matters in them is raised as an error."""
+    from transformers.utils import logging
+
+    verbosity, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(verbosity)
+        if bars:
+            logging.enable_progress_bar()
 
 
 def without_pooler(encoder: nn.Module) -> nn.Module:

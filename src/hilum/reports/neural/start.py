@@ -14,7 +14,7 @@ from torch import nn
 from hilum.errors import ModelError
 from hilum.reports.neural.folder import LabelerConfig, is_labeler
 from hilum.reports.neural.labeler import NeuralLabeler, load_labeler
-from hilum.reports.neural.network import HEADS, CheXbert, encoder_from_config, without_pooler
+from hilum.reports.neural.network import HEADS, CheXbert, encoder_from_config, quiet_transformers, without_pooler
 from hilum.reports.neural.recipe import LabelerRecipe
 from hilum.reports.neural.tokens import ReportTokenizer, from_folder
 
@@ -86,7 +86,8 @@ def _pretrained(folder: Path) -> tuple[nn.Module, dict[str, Any]]:
     from transformers import AutoModel
 
     try:
-        body, report = AutoModel.from_pretrained(str(folder), local_files_only=True, output_loading_info=True)
+        with quiet_transformers():
+            body, report = AutoModel.from_pretrained(str(folder), local_files_only=True, output_loading_info=True)
     except (OSError, ValueError, RuntimeError) as error:
         raise ModelError(f"{folder} holds no encoder that transformers can load: {error}") from error
     missing = sorted(name for name in report["missing_keys"] if "pooler" not in name and "position_ids" not in name)
