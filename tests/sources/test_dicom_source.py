@@ -32,7 +32,10 @@ def test_files_are_known_by_content_and_keep_their_ids(export: Path, tmp_path: P
 
 
 def test_reports_beside_studies_are_cut_into_sections(export: Path, tmp_path: Path) -> None:
-    ingest("dicom", export, tmp_path / "a", workers=0)
+    summary = ingest("dicom", export, tmp_path / "a", workers=2)
+    assert summary.notes == [
+        "1 images have no usable study date, or no earlier file of their patient here: no study order"
+    ]
     studies = {row["study_id"]: row for row in Archive.open(tmp_path / "a").studies().to_pylist()}
     assert (studies["1.1"]["findings"], studies["1.1"]["impression"]) == ("Clear lungs.", "Normal.")
     assert studies["1.2"]["impression"] == "Épanchement."

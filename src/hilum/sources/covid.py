@@ -139,6 +139,9 @@ class CovidCollection:
         assert entry.facts is not None
         return entry.facts
 
+    def finish(self, whole: bool) -> None:
+        """Nothing more to say."""
+
     def _is_radiograph(self, row: dict[str, Any]) -> bool:
         """By modality, folder and view, as far as the release has these columns."""
         modality = fold(row.get("modality") or "x-ray")

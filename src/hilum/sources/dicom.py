@@ -81,10 +81,6 @@ class DicomFolder:
         """Every DICOM file in the order of its path; the file tells the rest."""
         for file in map(Path, self._files):
             yield Entry(relative(file, self._root), file)
-        for source in (self._table, self._beside):
-            if source is not None:
-                source.say(self.counts)
-        self._say_guesses()
 
     def facts(self, entry: Entry, image: Radiograph) -> Facts | Rejected:
         """What the header says, and the study's report."""
@@ -113,6 +109,24 @@ class DicomFolder:
             age_years=header.age_years,
             sex=header.sex,
             report=report,
+        )
+
+    def finish(self, whole: bool) -> None:
+        """Say which reports fitted no study, and what was guessed."""
+        if whole:  # else the studies of some reports were not looked at
+            for reports in (self._table, self._beside):
+                if reports is not None:
+                    reports.say(self.counts)
+        elif self._table is not None:
+            self.counts.notes.append("studies that were in the archive before keep the report they had, or had not")
+        said = {
+            "patient": "images have no Patient ID: their study stands for the patient",
+            "study": "images have no Study Instance UID: each is a study of its own",
+            "burned": "images say that text is burned into their pixels (0028,0301): names may be readable there",
+            "unordered": "images have no usable study date, or no earlier file of their patient here: no study order",
+        }
+        self.counts.notes.extend(
+            f"{self._guessed[what]} {words}" for what, words in said.items() if self._guessed[what]
         )
 
     def _report(self, file: Path, study: str, header: DicomHeader) -> str | None:
@@ -153,17 +167,6 @@ class DicomFolder:
             # None of this patient's earlier files is here to count from: a made-up order would be a wrong one.
             del self._first_day[patient]
         self._files = kept
-
-    def _say_guesses(self) -> None:
-        said = {
-            "patient": "images have no Patient ID: their study stands for the patient",
-            "study": "images have no Study Instance UID: each is a study of its own",
-            "burned": "images say that text is burned into their pixels (0028,0301): names may be readable there",
-            "unordered": "images have no usable study date, or no earlier file of their patient here: no study order",
-        }
-        self.counts.notes.extend(
-            f"{self._guessed[what]} {words}" for what, words in said.items() if self._guessed[what]
-        )
 
 
 def _is_media_directory(file: Path) -> bool:

@@ -108,6 +108,7 @@ def ingest(
         run = _Run(chosen, there, summary, names, splitting, strict)
         if dry_run:
             run.count(total, progress)
+            chosen.finish(whole=False)
         else:
             if target is None:  # only now: a folder that is no such source should leave no empty archive
                 target = _create(Path(archive), settings, names)  # type: ignore[arg-type]  # an Archive is no None
@@ -116,6 +117,7 @@ def ingest(
                 if workers is None:
                     workers = os.cpu_count() or 1
                 run.write(target, total, workers, limits or Limits(), rows_per_commit, progress)
+                chosen.finish(whole=summary.already_there == 0)
     summary.skipped = dict(chosen.counts.skipped)
     summary.notes = [*chosen.counts.notes]
     summary.seconds = time.perf_counter() - started

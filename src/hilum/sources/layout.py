@@ -103,7 +103,7 @@ class Source(Protocol):
         licence: under which terms it may be used.
         where: where to get it.
         layout: what its folder must look like.
-        counts: filled by `entries`.
+        counts: filled along the way.
     """
 
     name: ClassVar[str]
@@ -134,4 +134,12 @@ class Source(Protocol):
 
     def facts(self, entry: Entry, image: Radiograph) -> Facts | Rejected:
         """The facts of a decoded image."""
+        ...
+
+    def finish(self, whole: bool) -> None:
+        """After the last image: add to `counts` what should be said.
+
+        Args:
+            whole: every entry was read in this run; False when some were in the archive before.
+        """
         ...

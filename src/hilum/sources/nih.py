@@ -60,6 +60,7 @@ class ChestXray14:
 
     def __init__(self) -> None:
         self.counts = Counts()
+        self._odd_ages = 0
 
     def open(self, root: Path, known: Known, progress: Progress = no_progress) -> int | None:
         """Find the table, the images and the official split."""
@@ -96,7 +97,6 @@ class ChestXray14:
 
     def entries(self) -> Iterator[Entry | Rejected]:
         """Every listed image that is there, in the order of the table."""
-        odd_ages = 0
         for number, row in enumerate(self._rows, start=1):
             name = row["Image Index"]
             if name is None or row["Patient ID"] is None:
@@ -111,7 +111,7 @@ class ChestXray14:
                 yield Rejected(relative(self._files[name], self._root), "unknown_label", str(error))
                 continue
             age = _age(row.get("Patient Age"))
-            odd_ages += age is None and row.get("Patient Age") is not None
+            self._odd_ages += age is None and row.get("Patient Age") is not None
             patient, follow_up = row["Patient ID"], _whole(row.get("Follow-up #"))
             sex = (row.get("Patient Gender") or row.get("Patient Sex") or "").strip().upper()
             facts = Facts(
@@ -126,13 +126,16 @@ class ChestXray14:
                 labels=labels,
             )
             yield Entry(relative(self._files[name], self._root), self._files[name], facts)
-        if odd_ages:
-            self.counts.notes.append(f"{odd_ages:,} impossible ages are stored as unknown")
 
     def facts(self, entry: Entry, image: Radiograph) -> Facts | Rejected:
         """What the table says."""
         assert entry.facts is not None
         return entry.facts
+
+    def finish(self, whole: bool) -> None:
+        """Say how many ages were impossible."""
+        if self._odd_ages:
+            self.counts.notes.append(f"{self._odd_ages:,} impossible ages are stored as unknown")
 
 
 _USED = {

@@ -182,6 +182,9 @@ class ImageTable:
         assert entry.facts is not None
         return entry.facts
 
+    def finish(self, whole: bool) -> None:
+        """Nothing more to say."""
+
     def _view(self, word: str | None) -> str | None:
         return self._views[fold(word)] if word else None
 
