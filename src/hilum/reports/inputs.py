@@ -73,7 +73,7 @@ class ReportInput:
         ids: list[str] = []
         texts: list[str] = []
         share = 0.0
-        for name, text, share in rows:  # noqa: B007
+        for name, text, share in rows:
             ids.append(name)
             texts.append(text)
             if len(ids) == size:
@@ -196,7 +196,7 @@ def open_input(path: str | Path, text_columns: Sequence[str] = (), id_column: st
             raise TableError(f"{path} is a damaged Parquet file: {error}") from None
         id_name, texts = _columns(path, header, text_columns, id_column)
         return ReportInput(path, "parquet", id_name or ROW_ID, id_name, texts)
-    if magic[:2] == b"PK" or magic[:2] in (b"\xff\xfe", b"\xfe\xff") and b"\x00" not in magic:
+    if magic[:2] == b"PK" or (magic[:2] in (b"\xff\xfe", b"\xfe\xff") and b"\x00" not in magic):
         raise TableError(f"{path} is an Excel workbook or a zip file; save the sheet as CSV and give that.")
     return _open_csv(path, text_columns, id_column)
 
@@ -218,7 +218,7 @@ def _open_csv(path: Path, text_columns: Sequence[str], id_column: str | None) ->
         raise TableError(f"{path} is empty; expected a table with a header line.")
     delimiter = max(",\t;|", key=lambda mark: (sum(c in first_line for c in text_columns), first_line.count(mark)))
     header = [cell.strip() for cell in next(csv.reader(head.splitlines(keepends=True), delimiter=delimiter))]
-    only = len(header) == 1 or fold(header[0]) not in TEXT_NAMES and _is_report(head)
+    only = len(header) == 1 or (fold(header[0]) not in TEXT_NAMES and _is_report(head))
     if only and not text_columns and not id_column and _is_report(header[0] if len(header) == 1 else first_line):
         log.warning("%s: no header; its first line is a report, so each row is read as one", path)
         return ReportInput(path, "csv", ROW_ID, None, ("report",), ",", encoding, header=False)

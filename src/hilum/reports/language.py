@@ -5,14 +5,11 @@ from __future__ import annotations
 import re
 
 _SMALL = frozenset(
-    """the of and no is are in with or to there has have was not for without at on which be a an as by from this that seen
-    normal clear stable unremarkable within limits chest heart lung lungs left right small acute""".split()
+    ["the", "of", "and", "no", "is", "are", "in", "with", "or", "to", "there", "has", "have", "was", "not", "for", "without", "at", "on", "which", "be", "a", "an", "as", "by", "from", "this", "that", "seen", "normal", "clear", "stable", "unremarkable", "within", "limits", "chest", "heart", "lung", "lungs", "left", "right", "small", "acute"]
 )
 # Small words of other languages of the Latin alphabet (Spanish, Portuguese, French, German, Italian, Dutch).
 _FOREIGN = frozenset(
-    """el los las de del y sin con se en por una un es não sem com da do dos das em uma na nas le les des et sans avec du dans une est
-    il lo gli di della nel con senza der die das und ohne keine kein mit im von ist sind nicht den het een van geen en
-    la ne au aux pas""".split()
+    ["el", "los", "las", "de", "del", "y", "sin", "con", "se", "en", "por", "una", "un", "es", "não", "sem", "com", "da", "do", "dos", "das", "em", "uma", "na", "nas", "le", "les", "des", "et", "sans", "avec", "du", "dans", "une", "est", "il", "lo", "gli", "di", "della", "nel", "con", "senza", "der", "die", "das", "und", "ohne", "keine", "kein", "mit", "im", "von", "ist", "sind", "nicht", "den", "het", "een", "van", "geen", "en", "la", "ne", "au", "aux", "pas"]
 )
 _WORD = re.compile(r"[^\W\d_]+")
 _ENOUGH = 4  # words; shorter texts are given the benefit of the doubt

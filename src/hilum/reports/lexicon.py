@@ -52,6 +52,9 @@ class Role(IntEnum):
 _BY_NAME = {role.name.lower().replace("_", "-"): role for role in Role}
 
 
+NEVER = "never"  # the rule of a phrase that only says what it does not name
+
+
 class Sense(NamedTuple):
     """One meaning of a phrase: its role, the rule it comes from, and for mentions the observations it names."""
 
@@ -100,12 +103,17 @@ class Lexicon:
     cues: tuple[Cue, ...] = field(repr=False, default=())
 
 
-def load_lexicon(extra: str | Path | Sequence[str | Path] | None = None) -> Lexicon:
+OWN = ("findings.toml", "structures.toml")
+CHEXPERT = ("chexpert.toml",)
+
+
+def load_lexicon(extra: str | Path | Sequence[str | Path] | None = None, vocabulary: Sequence[str] = OWN) -> Lexicon:
     """The packaged vocabulary, with the user's own findings and cues added.
 
     Args:
         extra: one or more TOML files laid out like `findings.toml`, `structures.toml` or `cues.toml`. A [[finding]] with a
             known name adds to it; with a new name it becomes an observation of its own, after the 14.
+        vocabulary: packaged files that name findings and structures.
 
     Raises:
         ReportError: a file is missing, is not TOML, or an entry is not understood.
@@ -117,7 +125,7 @@ def load_lexicon(extra: str | Path | Sequence[str | Path] | None = None) -> Lexi
     packaged = resources.files("hilum.reports") / "vocabulary"
     read = [
         (name, tomllib.loads((packaged / name).read_text(encoding="utf-8")))
-        for name in ("findings.toml", "structures.toml", "cues.toml", "words.toml")
+        for name in (*vocabulary, "cues.toml", "words.toml")
     ]
     extras = [] if extra is None else [extra] if isinstance(extra, str | Path) else list(extra)
     read += [(str(path), _read_toml(Path(path))) for path in extras]
@@ -170,10 +178,10 @@ def _compile(read: list[tuple[str, dict[str, Any]]]) -> Lexicon:
 
     senses: dict[tuple[str, ...], list[Sense]] = {}
 
-    def add(phrase: str, sense: Sense | None) -> None:
+    def add(phrase: str, sense: Sense) -> None:
         key = tuple(forms[word] for word in _words(phrase) if word not in skip)
         kept = senses.setdefault(key, [])
-        if sense is not None and sense not in kept:
+        if sense not in kept:
             kept.append(sense)
 
     not_near: dict[int, frozenset[str]] = {}
@@ -185,14 +193,14 @@ def _compile(read: list[tuple[str, dict[str, Any]]]) -> Lexicon:
             for phrase in phrases:
                 add(phrase, Sense(Role.MENTION, rule, (i,), weak, suspects))
         for phrase in entry.get("never", ()):
-            add(phrase, None)
+            add(phrase, Sense(Role.NONE, NEVER, (i,)))
         not_near[i] = not_near.get(i, frozenset()) | {forms[word] for word in entry.get("not_near", ())}
     for place, entry in entries["structure"]:
         at = _indices(place, entry["observations"], index)
         for phrase in entry["phrases"]:
             add(phrase, Sense(Role.STRUCTURE, "structure", at))
         for phrase in entry.get("never", ()):
-            add(phrase, None)
+            add(phrase, Sense(Role.NONE, NEVER, at))
     cues = []
     for place, entry in entries["cue"]:
         if entry["role"] not in _BY_NAME:

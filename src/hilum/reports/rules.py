@@ -7,17 +7,19 @@ from functools import lru_cache
 from pathlib import Path
 
 from hilum.errors import ReportError
-from hilum.findings import LabelValue
+from hilum.findings import CHEXPERT_NAMES, LabelValue
 from hilum.reports.headers import is_hollow
 from hilum.reports.labels import Evidence, ReportLabels
 from hilum.reports.language import is_english
-from hilum.reports.lexicon import load_lexicon
+from hilum.reports.lexicon import CHEXPERT, OWN, load_lexicon
 from hilum.reports.scope import Reading, Statement, read_sentence
 from hilum.reports.sectioning import sections
 from hilum.reports.words import clean, sentences
 
 RULES_VERSION = "1"
 SENTENCES_KEPT = 50_000  # readings remembered; reports repeat each other's sentences
+
+EMPTY, NOT_ENGLISH = "empty", "not English"  # notes on reports that are left blank
 
 _VALUES = {1: LabelValue.POSITIVE, 0: LabelValue.NEGATIVE, -1: LabelValue.UNCERTAIN, None: LabelValue.NOT_MENTIONED}
 
@@ -68,10 +70,16 @@ class RuleLabeler:
         if compat not in (None, "chexpert"):
             raise ReportError(f"unknown compat {compat!r}; expected 'chexpert' or nothing.")
         self.compat = compat
-        self.lexicon = load_lexicon(vocabulary)
+        original = compat == "chexpert"
+        self.lexicon = load_lexicon(vocabulary, CHEXPERT if original else OWN)
         self.observations = self.lexicon.observations
         lexicon = self.lexicon
-        read = lambda sentence: read_sentence(sentence, lexicon)  # noqa: E731
+        # In the order of the CheXpert labeler's table, Lung Lesion stands before Lung Opacity.
+        self.columns = tuple(sorted(self.observations, key=_original_place)) if original else self.observations
+
+        def read(sentence: str) -> Reading:
+            return read_sentence(sentence, lexicon, original)
+
         self._read = lru_cache(maxsize=remember)(read) if remember else read
         index = {name: i for i, name in enumerate(self.observations)}
         self._devices = index["Support Devices"]
@@ -89,7 +97,8 @@ class RuleLabeler:
         """
         note, placed = self._statements(text)
         codes, winners = self._settle(placed, note)
-        values = {name: _VALUES[code] for name, code in zip(self.observations, codes, strict=True)}
+        by_name = dict(zip(self.observations, codes, strict=True))
+        values = {name: _VALUES[by_name[name]] for name in self.columns}
         evidence = tuple(
             Evidence(
                 self.observations[s.observation],
@@ -114,7 +123,7 @@ class RuleLabeler:
         return self._settle(placed, note)[0], note
 
     def _statements(self, text: str) -> tuple[str, list[Placed]]:
-        note = "" if not is_hollow(text) else "empty"
+        note = "" if not is_hollow(text) else EMPTY
         if note:
             return note, []
         cleaned = clean(text)
@@ -134,7 +143,7 @@ class RuleLabeler:
                 before = [(s, begin + start, begin + end) for s in statements]
                 placed += before
         if not is_english(cleaned, bool(placed)):
-            return "not English", []
+            return NOT_ENGLISH, []
         return "", placed
 
     def _passages(self, text: str) -> list[tuple[int, int, bool]]:
@@ -167,7 +176,9 @@ class RuleLabeler:
             winners.update(id(s) for s in statements if s.code == code and (s.weak == weak or self.compat))
         found = any(code in (1, -1) for i, code in enumerate(codes) if i != self._devices)
         other = any(s.code != 0 for s in said.get(0, ()))
-        codes[0] = None if found or other or note else 1
+        # The original calls an empty report normal.
+        unread = bool(note) and not (self.compat and note == EMPTY)
+        codes[0] = None if found or other or unread else 1
         return tuple(codes), winners
 
     @staticmethod
@@ -177,6 +188,13 @@ class RuleLabeler:
         if {0, -1} <= codes:
             return -1, False
         return (1 if 1 in codes else codes.pop()), False
+
+
+def _original_place(name: str) -> int:
+    order = [*CHEXPERT_NAMES]
+    i, j = order.index("Lung Lesion"), order.index("Lung Opacity")
+    order[min(i, j)], order[max(i, j)] = "Lung Lesion", "Lung Opacity"
+    return order.index(name) if name in order else len(order)
 
 
 def _best(statements: list[Statement]) -> tuple[int, bool]:

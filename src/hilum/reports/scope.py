@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from hilum.reports.lexicon import Lexicon, Role, Sense
+from hilum.reports.lexicon import NEVER, Lexicon, Role, Sense
 from hilum.reports.structures import read_structures
 from hilum.reports.words import TOKEN
 
@@ -64,7 +64,7 @@ class Sentence:
             token = match.group()
             if token == "-":
                 start, end = match.span()
-                if 0 < start and end < len(text) and not text[start - 1].isspace() and not text[end].isspace():
+                if start > 0 and end < len(text) and not text[start - 1].isspace() and not text[end].isspace():
                     continue  # inside a word
                 token = ":"
             elif token in _SKIPPED_MARKS or token in _HOLE or token[0] == "_":
@@ -82,16 +82,28 @@ class Sentence:
     def _scan(self) -> list[Item]:
         table, words = self.lexicon.table, self.words
         items: list[Item] = []
+        never: dict[int, int] = {}  # observation -> word up to which a longer phrase says that it is not meant
         i, n = 0, len(words)
         while i < n:
             options = table.get(words[i])
             if options is not None:
                 for length, rest, senses in options:
-                    if length == 1 or tuple(words[i + 1 : i + length]) == rest:
-                        for sense in senses:
-                            items.append(Item(i, i + length, sense))
-                        i += length - 1
-                        break
+                    if length != 1 and tuple(words[i + 1 : i + length]) != rest:
+                        continue
+                    meant = [sense for sense in senses if sense.rule is not NEVER]
+                    for sense in senses if len(meant) < len(senses) else ():
+                        if sense.rule is NEVER:
+                            never.update((observation, i + length) for observation in sense.observations)
+                    if not meant:
+                        if length == 1:
+                            break
+                        continue  # what stands inside it may mean something else
+                    for sense in meant:
+                        if never and sense.observations and any(never.get(o, 0) > i for o in sense.observations):
+                            continue
+                        items.append(Item(i, i + length, sense))
+                    i += length - 1
+                    break
             i += 1
         return items
 
@@ -100,12 +112,13 @@ class Sentence:
         return self.spans[item.start][0], self.spans[item.end - 1][1]
 
 
-def read_sentence(text: str, lexicon: Lexicon) -> Reading:
+def read_sentence(text: str, lexicon: Lexicon, bare_structures: bool = False) -> Reading:
     """What a sentence says.
 
     Args:
         text: one sentence, cleaned (:func:`hilum.reports.words.clean`).
         lexicon: the vocabulary and cues.
+        bare_structures: whether a heart or mediastinum of which nothing is said counts as enlarged (as in CheXpert's labeler).
 
     Example:
         >>> from hilum.reports.lexicon import load_lexicon
@@ -120,7 +133,7 @@ def read_sentence(text: str, lexicon: Lexicon) -> Reading:
     _unsay_changes(sentence)
     for items in _clauses(sentence):
         statements += _read_findings(sentence, items)
-        statements += read_structures(sentence, items)
+        statements += read_structures(sentence, items, bare_structures)
     if not statements and not looks_back:
         return NOTHING
     return Reading(tuple(statements), looks_back)
@@ -299,7 +312,7 @@ def _backward(items: list[Item], mentions: list[_Mention]) -> None:
             elif role is Role.PAUSES:
                 if seen:
                     break
-            elif role is Role.ENDS or role in _BACKWARD and other.end <= item.start:
+            elif role is Role.ENDS or (role in _BACKWARD and other.end <= item.start):
                 break
             elif role is Role.MENTION:
                 seen = True
@@ -430,13 +443,23 @@ def _means_else(sentence: Sentence, items: list[Item], item: Item, observation: 
     at = item.end
     if at < len(words) and words[at] in others:
         return True
-    if at < len(words) and (words[at] in _LINKS or words[at] == "be"):
+    if at < len(words) and words[at] in _LINKS:
         for word in words[at + 1 : at + 1 + _NEAR]:
-            if word in stops or word == "be":
+            if word in stops:
                 break
             if word in others:
                 return True
-    return False
+    return _predicate(words, at) in others
+
+
+def _predicate(words: list[str], at: int) -> str:
+    """The word a mention is said to be: "the nodule in the apex is calcified"."""
+    for i in range(at, min(at + 8, len(words) - 1)):
+        if words[i] in (",", ";", ":", ".", "and", "or", "with", "which", "but"):
+            break
+        if words[i] == "be":
+            return words[i + 2] if words[i + 1].endswith("ly") and i + 2 < len(words) else words[i + 1]
+    return ""
 
 
 _STOPS = frozenset(

@@ -20,7 +20,7 @@ _DOUBTS = (Role.DOUBTS_AFTER, Role.DOUBTS_UNLESS_DENIED, Role.DOUBTS_BEFORE, Rol
 
 
 class _Chunk:
-    __slots__ = ("busy", "doubt", "negation", "items", "predicates", "structures")
+    __slots__ = ("busy", "doubt", "items", "negation", "predicates", "structures")
 
     def __init__(self) -> None:
         self.items: list[Item] = []
@@ -31,7 +31,7 @@ class _Chunk:
         self.busy = False  # a verb of its own says something else of the structure
 
 
-def read_structures(sentence: Sentence, items: list[Item]) -> list[Statement]:
+def read_structures(sentence: Sentence, items: list[Item], bare: bool = False) -> list[Statement]:
     """What a clause says of the heart's and the mediastinum's size."""
     if not any(item.sense.role is Role.STRUCTURE for item in items):
         return []
@@ -41,11 +41,12 @@ def read_structures(sentence: Sentence, items: list[Item]) -> list[Statement]:
         if not chunk.structures:
             continue
         source = chunk if chunk.predicates else None if chunk.busy else _lender(chunks, i)
-        if source is None:
-            continue
-        verdict = _verdict(source, chunk)
+        verdict = _verdict(source, chunk) if source is not None else None
         if verdict is not None:
             statements += _statements(sentence, chunk, *verdict)
+        elif bare:
+            negation = chunk.negation
+            statements += _statements(sentence, chunk, 1 if negation is None else 0, False, negation)
     return statements
 
 
@@ -148,11 +149,12 @@ def _verdict(source: _Chunk, chunk: _Chunk) -> tuple[int, bool, Item] | None:
     return None
 
 
-def _statements(sentence: Sentence, chunk: _Chunk, code: int, weak: bool, cue: Item) -> list[Statement]:
+def _statements(sentence: Sentence, chunk: _Chunk, code: int, weak: bool, cue: Item | None) -> list[Statement]:
     from hilum.reports.scope import Statement
 
+    rule, place = (cue.sense.rule, sentence.span(cue)) if cue else ("assertion.bare", None)
     return [
-        Statement(observation, code, weak, cue.sense.rule, sentence.span(item), sentence.span(cue))
+        Statement(observation, code, weak, rule, sentence.span(item), place)
         for item in chunk.structures
         for observation in item.sense.observations
     ]

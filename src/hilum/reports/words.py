@@ -19,6 +19,7 @@ _END = re.compile(
     r"|(?<=_)\.|\x1e+"
 )
 _LIST_ITEM = re.compile(r"[ \t]*(?:\(?\d{1,2}[.)]|[-*•·>])[ \t]*\S|[ \t]*[A-Z][A-Za-z /&-]{2,40}:")
+LONGEST = 1500  # characters of a sentence
 SHORT_LINE = 50  # characters; a line this short before a capital letter ended on purpose
 
 
@@ -77,9 +78,22 @@ def sentences(cleaned: str) -> Iterator[tuple[int, int]]:
     start = 0
     for match in _END.finditer(cleaned):
         end = match.end()
-        yield from _trimmed(cleaned, start, end)
+        if end - start > LONGEST:
+            yield from _in_pieces(cleaned, start, end)
+        else:
+            yield from _trimmed(cleaned, start, end)
         start = end
-    yield from _trimmed(cleaned, start, len(cleaned))
+    yield from _in_pieces(cleaned, start, len(cleaned))
+
+
+def _in_pieces(text: str, start: int, end: int) -> Iterator[tuple[int, int]]:
+    """Something without a full stop for pages is read in pieces, so that time stays linear in length."""
+    while end - start > LONGEST:
+        cut = max(text.rfind(mark, start, start + LONGEST) for mark in (",", ";", " "))
+        cut = cut + 1 if cut > start else start + LONGEST
+        yield from _trimmed(text, start, cut)
+        start = cut
+    yield from _trimmed(text, start, end)
 
 
 def _trimmed(text: str, start: int, end: int) -> Iterator[tuple[int, int]]:
@@ -93,7 +107,7 @@ def _trimmed(text: str, start: int, end: int) -> Iterator[tuple[int, int]]:
 class Forms(dict[str, str]):
     """Every form of a word -> the one form that phrases are written in; learned once per word seen.
 
-    A stem ("atelecta*") takes all words that begin with it; a plural takes its singular where that is known; a word of six
+    A stem ("atelecta*") takes all words that begin with it ("*atelecta*": that hold it); a plural takes its singular where that is known; a word of six
     or more letters within one edit (ten or more: two) of one in the spelling list is read as that word.
     """
 
@@ -104,7 +118,9 @@ class Forms(dict[str, str]):
     ) -> None:
         super().__init__()
         known = set(known)
-        self._stems = tuple(sorted((word[:-1] for word in known if word.endswith("*")), key=len, reverse=True))
+        stems = [word[:-1] for word in known if word.endswith("*")]
+        self._stems = tuple(sorted((stem for stem in stems if stem[0] != "*"), key=len, reverse=True))
+        self._inner = tuple(sorted((stem[1:] for stem in stems if stem[0] == "*"), key=len, reverse=True))
         self._known = {word for word in known if not word.endswith("*")}
         self._right = {*not_misspelled, *self._known}
         self._forms = {other: one for one, others in forms.items() for other in others}
@@ -127,6 +143,9 @@ class Forms(dict[str, str]):
         for stem in self._stems:
             if word.startswith(stem):
                 return stem + "*"
+        for stem in self._inner:
+            if stem in word:
+                return f"*{stem}*"
         if len(word) > 3 and word[-1] == "s" and word[-2:] not in ("ss", "us"):
             for singular in (
                 word[:-1],
