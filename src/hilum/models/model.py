@@ -7,21 +7,20 @@ import json
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 import torch
+from pydantic import BaseModel, ValidationError
 from torch import Tensor
 
 from hilum.errors import ModelError
-from hilum.models.clip_tokenizer import ClipTokenizer
-from hilum.models.preprocess import Preprocess
-from hilum.models.towers import Architecture, DualEncoder, build, to_float32
+from hilum.models.encoder import Encoder, to_float32
+from hilum.models.preprocess import Preprocessing
+from hilum.models.registry import ENCODERS, PREPROCESSES, TOKENIZERS
 
 FORMAT_VERSION = 1
 CONFIG, WEIGHTS, TOKENIZER, CARD = "config.json", "model.safetensors", "tokenizer.json", "README.md"
-
-Settings = TypeVar("Settings", Architecture, Preprocess)
 
 
 class Model:
@@ -30,7 +29,7 @@ class Model:
     Args:
         encoder: the towers.
         preprocess: how stored pixels become the towers' input.
-        tokenizer: how texts become ids.
+        tokenizer: how texts become ids; None for an encoder of images alone.
         provenance: what made the weights (method, recipe, data counts, text policy); saved in config.json.
         device: where to compute; default the first GPU, else the CPU.
 
@@ -42,9 +41,9 @@ class Model:
 
     def __init__(
         self,
-        encoder: DualEncoder,
-        preprocess: Preprocess,
-        tokenizer: ClipTokenizer,
+        encoder: Encoder,
+        preprocess: Preprocessing,
+        tokenizer: Any,
         provenance: dict[str, Any] | None = None,
         device: str | torch.device | None = None,
     ) -> None:
@@ -59,7 +58,7 @@ class Model:
     @property
     def embed_dim(self) -> int:
         """D, the width of an embedding."""
-        return self.encoder.architecture.embed_dim
+        return self.encoder.embed_dim
 
     @property
     def fingerprint(self) -> str:
@@ -110,7 +109,12 @@ class Model:
 
         Returns:
             (M, D) float32.
+
+        Raises:
+            ModelError: the model has no text tower.
         """
+        if self.tokenizer is None:
+            raise ModelError(f"{self.name} has no text tower: it encodes images alone. Zero-shot and search need one.")
         if isinstance(texts, str):
             texts = [texts]
         chunks = []
@@ -141,11 +145,12 @@ class Model:
         place = Path(folder)
         place.mkdir(parents=True, exist_ok=True)
         _write(place / WEIGHTS, self._weights())
-        _write(place / TOKENIZER, _json(self.tokenizer.to_json()))
+        if self.tokenizer is not None:
+            _write(place / TOKENIZER, _json(self.tokenizer.to_json()))
         _write(place / CARD, (card or default_card(self)).encode())
         config = {
             "format_version": FORMAT_VERSION,
-            "kind": "dual-encoder",
+            "kind": "image-text" if self.encoder.has_text else "image",
             "architecture": self.encoder.architecture.model_dump(mode="json"),
             "preprocess": self.preprocess.model_dump(mode="json"),
             "provenance": self.provenance,
@@ -168,19 +173,20 @@ class Model:
                 f"{place} is an ensemble of {len(config['members'])} models; load its members one by one "
                 f"(hilum.models.load_all), or give the folder to `hilum zeroshot`."
             )
-        encoder = build(_settings(Architecture, config, "architecture", place))
+        described, build = _kind(ENCODERS, config.get("architecture", {}), "encoder", place)
+        encoder = build(_settings(described, config, "architecture", place))
         weights, sha256 = _read_weights(place / WEIGHTS)
         try:
             encoder.load_tensors(weights)
         except ModelError as error:
             raise ModelError(f"{place / WEIGHTS}: {error}") from None
-        model = cls(
-            encoder,
-            _settings(Preprocess, config, "preprocess", place),
-            ClipTokenizer.from_json(_read_json(place / TOKENIZER)),
-            config.get("provenance", {}),
-            device,
-        )
+        prepared = _kind(PREPROCESSES, config.get("preprocess", {}), "preprocessing", place)
+        preprocess = _settings(prepared, config, "preprocess", place)
+        tokenizer = None
+        if encoder.has_text:
+            saved = _read_json(place / TOKENIZER)
+            tokenizer = _kind(TOKENIZERS, saved, "tokenizer", place).from_json(saved)
+        model = cls(encoder, preprocess, tokenizer, config.get("provenance", {}), device)
         model.name = place.name
         model._fingerprint = model._fingerprint_of(sha256)
         return model
@@ -194,7 +200,7 @@ class Model:
         parts = [
             self.encoder.architecture.model_dump(mode="json"),
             self.preprocess.model_dump(mode="json"),
-            self.tokenizer.to_json(),
+            self.tokenizer.to_json() if self.tokenizer is not None else None,
         ]
         return hashlib.sha256(weights_sha256.encode() + json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
 
@@ -268,9 +274,16 @@ def default_card(model: Model) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _settings(kind: type[Settings], config: dict[str, Any], part: str, place: Path) -> Settings:
-    from pydantic import ValidationError
+def _kind(known: dict[str, Any], described: dict[str, Any], what: str, place: Path) -> Any:
+    kind = described.get("kind")
+    if kind not in known:
+        raise ModelError(
+            f"{place}: its {what} is of the kind {kind!r}; this hilum knows {', '.join(known)}. Update hilum."
+        )
+    return known[kind]
 
+
+def _settings(kind: type[BaseModel], config: dict[str, Any], part: str, place: Path) -> Any:
     try:
         return kind.model_validate(config[part])
     except (KeyError, ValidationError) as error:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Literal
@@ -25,25 +26,17 @@ _RESAMPLE = {
 }
 
 
-class Preprocess(BaseModel):
+class Preprocessing(BaseModel, ABC):
     """How stored pixels become a tower's input, in two steps.
 
     First each image becomes a square of bytes (`squares`): exact, on the CPU, and small enough to keep.
     Then a batch of squares becomes normalized floats (`tensor`): on whatever device the model is.
+    A kind of preprocessing is a frozen subclass that is listed in `hilum.models.registry`.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     canvas_px: int = Field(320, gt=0, description="side of the square of bytes")
-    fit: Literal["pad", "squash"] = Field(
-        "pad", description="pad: longer side to canvas_px, centered on black; squash: both"
-    )
-    canvas_resample: Literal["lanczos", "bicubic", "bilinear"] = "lanczos"
-    side_px: int = Field(224, gt=0, description="side of the tower's input")
-    resample: Literal["bicubic", "bilinear"] = "bicubic"
-    antialias: bool = Field(False, description="antialias when the normalized square is resized to side_px")
-    mean: tuple[float, float, float] = (CHEXZERO_MEAN,) * 3
-    std: tuple[float, float, float] = (CHEXZERO_STD,) * 3
 
     def squares(self, pixels: Sequence[np.ndarray] | np.ndarray) -> np.ndarray:
         """Gray images as squares of bytes.
@@ -61,7 +54,7 @@ class Preprocess(BaseModel):
         square = np.zeros((len(checked), self.canvas_px, self.canvas_px), np.uint8)
 
         def fill(index: int) -> None:
-            self._square(checked[index], square[index])
+            self.square(checked[index], square[index])
 
         if len(checked) < 8:
             for index in range(len(checked)):
@@ -69,6 +62,33 @@ class Preprocess(BaseModel):
         else:  # Pillow lets go of the interpreter lock while it resizes.
             list(_threads().map(fill, range(len(checked)), chunksize=8))
         return square
+
+    @abstractmethod
+    def square(self, image: np.ndarray, out: np.ndarray) -> None:
+        """Write one image (H, W) uint8 into `out` (canvas_px, canvas_px), which is black."""
+
+    @abstractmethod
+    def tensor(self, squares: np.ndarray | torch.Tensor) -> torch.Tensor:
+        """Squares (N, canvas_px, canvas_px) uint8, on any device, as the tower's input (N, 3, S, S) float32, on the same."""
+
+    def __call__(self, pixels: Sequence[np.ndarray] | np.ndarray) -> torch.Tensor:
+        """`tensor(squares(pixels))`."""
+        return self.tensor(self.squares(pixels))
+
+
+class Preprocess(Preprocessing):
+    """CheXzero's: pad to a black square, normalize, and only then resize (Tiu et al. 2022, released code)."""
+
+    kind: Literal["normalize-then-resize"] = "normalize-then-resize"
+    fit: Literal["pad", "squash"] = Field(
+        "pad", description="pad: longer side to canvas_px, centered on black; squash: both"
+    )
+    canvas_resample: Literal["lanczos", "bicubic", "bilinear"] = "lanczos"
+    side_px: int = Field(224, gt=0, description="side of the tower's input")
+    resample: Literal["bicubic", "bilinear"] = "bicubic"
+    antialias: bool = Field(False, description="antialias when the normalized square is resized to side_px")
+    mean: tuple[float, float, float] = (CHEXZERO_MEAN,) * 3
+    std: tuple[float, float, float] = (CHEXZERO_STD,) * 3
 
     def tensor(self, squares: np.ndarray | torch.Tensor) -> torch.Tensor:
         """Squares of bytes as the tower's input.
@@ -89,11 +109,8 @@ class Preprocess(BaseModel):
             images = F.interpolate(images, size, mode=self.resample, align_corners=False, antialias=self.antialias)
         return images.expand(-1, 3, -1, -1)
 
-    def __call__(self, pixels: Sequence[np.ndarray] | np.ndarray) -> torch.Tensor:
-        """`tensor(squares(pixels))`."""
-        return self.tensor(self.squares(pixels))
-
-    def _square(self, image: np.ndarray, out: np.ndarray) -> None:
+    def square(self, image: np.ndarray, out: np.ndarray) -> None:
+        """Fit the image into the square, centered."""
         height, width = image.shape
         if self.fit == "squash":
             size = (self.canvas_px, self.canvas_px)

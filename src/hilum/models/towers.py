@@ -1,15 +1,16 @@
-"""Image and text towers, built from a plain description that is saved beside the weights."""
+"""CLIP's towers, built from a plain description that is saved beside the weights."""
 
 from __future__ import annotations
 
 import math
-from typing import Any, Literal
+from typing import Literal
 
 import torch
 from pydantic import BaseModel, ConfigDict, Field
-from torch import Tensor, nn
+from torch import Tensor
 
 from hilum.errors import ModelError
+from hilum.models.encoder import Encoder
 
 
 class Vision(BaseModel):
@@ -49,7 +50,7 @@ class Architecture(BaseModel):
     text: Text = Text()
 
 
-class DualEncoder(nn.Module):
+class DualEncoder(Encoder):
     """An image tower and a text tower that meet in one space.
 
     Attributes:
@@ -63,13 +64,18 @@ class DualEncoder(nn.Module):
         vision = architecture.vision.model_dump(exclude_none=True)
         if vision.get("timm_model_name"):
             _check_timm(vision["timm_model_name"])
-        self.architecture = architecture
+        self.architecture: Architecture = architecture
         self.clip = open_clip.model.CLIP(
             embed_dim=architecture.embed_dim,
             vision_cfg=open_clip.model.CLIPVisionCfg(**vision),
             text_cfg=open_clip.model.CLIPTextCfg(**architecture.text.model_dump()),
             quick_gelu=architecture.quick_gelu,
         )
+
+    @property
+    def embed_dim(self) -> int:
+        """D, the width of an embedding."""
+        return self.architecture.embed_dim
 
     @property
     def logit_scale(self) -> Tensor:
@@ -100,38 +106,10 @@ class DualEncoder(nn.Module):
         """The weights under CLIP's own names, for saving."""
         return dict(self.clip.state_dict())
 
-    def load_tensors(self, tensors: dict[str, Tensor]) -> None:
-        """Put weights in, strictly.
-
-        Raises:
-            ModelError: a key is missing or too many, or a shape differs; all are listed.
-        """
-        report = compare_keys(self.clip.state_dict(), tensors)
-        if report:
-            raise ModelError(f"the weights do not fit the architecture:\n{report}")
-        self.clip.load_state_dict(tensors, strict=True)
-
 
 def build(architecture: Architecture) -> DualEncoder:
     """A dual encoder with fresh random weights (torch's global generator)."""
     return DualEncoder(architecture)
-
-
-def compare_keys(expected: dict[str, Tensor], got: dict[str, Tensor], most: int = 8) -> str:
-    """A report of missing keys, unexpected keys and shapes that differ; empty when all fits."""
-    missing = sorted(expected.keys() - got.keys())
-    extra = sorted(got.keys() - expected.keys())
-    shapes = [
-        f"{key}: expected {tuple(expected[key].shape)}, got {tuple(got[key].shape)}"
-        for key in sorted(expected.keys() & got.keys())
-        if expected[key].shape != got[key].shape
-    ]
-    lines = []
-    for title, names in (("missing", missing), ("unexpected", extra), ("of another shape", shapes)):
-        if names:
-            more = f", and {len(names) - most} more" if len(names) > most else ""
-            lines.append(f"  {len(names)} {title}: {', '.join(names[:most])}{more}")
-    return "\n".join(lines)
 
 
 def architecture_of(tensors: dict[str, Tensor]) -> Architecture:
@@ -178,13 +156,3 @@ def _check_timm(name: str) -> None:
         close = difflib.get_close_matches(name, timm.list_models(), n=1)
         hint = f" Did you mean '{close[0]}'?" if close else ""
         raise ModelError(f"timm has no image tower named '{name}'.{hint} List them with timm.list_models().")
-
-
-def parameter_count(module: nn.Module) -> int:
-    """How many trainable numbers a module holds."""
-    return sum(p.numel() for p in module.parameters() if p.requires_grad)
-
-
-def to_float32(tensors: dict[str, Any]) -> dict[str, Tensor]:
-    """Half-precision tensors as float32, contiguous and each in its own memory."""
-    return {k: (v.to(torch.float32) if v.is_floating_point() else v).contiguous().clone() for k, v in tensors.items()}

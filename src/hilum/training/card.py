@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from hilum.models import Model
-from hilum.models.towers import parameter_count
+from hilum.models.encoder import parameter_count
 
 _CARD = """---
 library_name: hilum

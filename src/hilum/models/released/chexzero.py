@@ -9,10 +9,11 @@ from torch import Tensor
 
 from hilum.errors import CheckpointError
 from hilum.models.clip_tokenizer import VOCAB_SIZE, ClipTokenizer
+from hilum.models.encoder import compare_keys, to_float32
 from hilum.models.model import Model
 from hilum.models.preprocess import Preprocess
 from hilum.models.released.reading import read_state_dict, sha256_of
-from hilum.models.towers import DualEncoder, architecture_of, compare_keys, to_float32
+from hilum.models.towers import DualEncoder, architecture_of
 
 logger = logging.getLogger(__name__)
 

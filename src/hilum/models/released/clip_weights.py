@@ -8,8 +8,9 @@ from pathlib import Path
 from torch import Tensor
 
 from hilum.errors import ModelError
+from hilum.models.encoder import compare_keys, to_float32
 from hilum.models.released.reading import read_state_dict
-from hilum.models.towers import DualEncoder, compare_keys, to_float32
+from hilum.models.towers import DualEncoder
 
 
 def read_weights(init: str, encoder: DualEncoder) -> dict[str, Tensor]:
