@@ -27,7 +27,9 @@ def phantom(
 
     with Progress(console=Console(stderr=True)) as progress:
         task = progress.add_task("drawing patients", total=patients)
-        summary = generate(out, patients, seed, side, workers, on_patient=lambda done: progress.update(task, completed=done))
+        summary = generate(
+            out, patients, seed, side, workers, on_patient=lambda done: progress.update(task, completed=done)
+        )
     if as_json:
         import json
 
