@@ -33,19 +33,19 @@ def train(
     ] = None,
     encoder: Annotated[
         Path | None,
-        typer.Option(help="A local Hugging Face folder, or a labeler to go on from [default: from scratch]."),
+        typer.Option(help="A local Hugging Face folder, or a labeler to go on from (default: from scratch)."),
     ] = None,
     text_column: Annotated[
         list[str] | None, typer.Option(help="A column with report text; several are joined in this order.")
     ] = None,
     id_column: Annotated[
-        str | None, typer.Option(help="The identifier's column [default: id, study_id, uid, ...].")
+        str | None, typer.Option(help="The identifier's column (default: id, study_id, uid, ...).")
     ] = None,
     tiny: Annotated[bool, typer.Option("--tiny", help="A small encoder that two CPU cores train in minutes.")] = False,
     settings: Annotated[
         list[str] | None, typer.Option("--set", help="A setting of the recipe: key=value (lists them: --set help).")
     ] = None,
-    device: Annotated[str | None, typer.Option(help="cpu, cuda, ... [default: the GPU, where there is one].")] = None,
+    device: Annotated[str | None, typer.Option(help="cpu, cuda, ... (default: the GPU, where there is one).")] = None,
 ) -> None:
     """Train a labeler on the rules' labels, then on experts', and write it as a model folder.
 

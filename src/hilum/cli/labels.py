@@ -24,7 +24,7 @@ def compare(
     predicted: Annotated[list[Path], typer.Argument(help="One or more labelers' tables of the same reports.")],
     out: Annotated[Path | None, typer.Option("--out", "-o", help="Write every measured number to this CSV.")] = None,
     id_column: Annotated[
-        str | None, typer.Option(help="The identifier's column [default: id, study_id, uid, ...].")
+        str | None, typer.Option(help="The identifier's column (default: id, study_id, uid, ...).")
     ] = None,
     group_column: Annotated[str | None, typer.Option(help="Draw these together in the bootstrap (a patient).")] = None,
     gold_kind: Annotated[str, typer.Option(help="four-state, binary, or auto.")] = "auto",

@@ -16,14 +16,15 @@ import numpy as np
 
 from hilum.errors import TableError
 from hilum.findings import CHEXPERT_NAMES, LabelValue, canonical, suggest
+from hilum.reports.inputs import ID_NAMES, ROW_ID
 
 BLANK, POSITIVE, NEGATIVE, UNCERTAIN = 0, 1, 2, 3
 STATES = (LabelValue.NOT_MENTIONED, LabelValue.POSITIVE, LabelValue.NEGATIVE, LabelValue.UNCERTAIN)
 CODES = {value: code for code, value in enumerate(STATES)}
 NO_FINDING = "No Finding"
 
-# The usual names of a report's identifier, in the order they are looked for.
-ID_COLUMNS = ("id", "study_id", "uid", "report_id", "image_id", "accession", "dicom_id", "path")
+# The usual names of a report's identifier, in the order they are looked for, and what `hilum label` calls it where it had none.
+ID_COLUMNS = (*ID_NAMES, ROW_ID, "file")
 
 _CELLS = {
     **dict.fromkeys(("", "nan", "na", "none", "null", "not_mentioned", "blank"), BLANK),
@@ -53,7 +54,7 @@ class LabelGrid:
 
     def select(self, rows: Sequence[int], findings: Sequence[str]) -> np.ndarray:
         """(rows, findings) class codes, in the order asked for."""
-        columns = [self.findings.index(finding) for finding in findings]
+        columns = np.array([self.findings.index(finding) for finding in findings], dtype=np.int64)
         return np.asarray(self.codes[np.ix_(np.asarray(rows, dtype=np.int64), columns)])
 
 
@@ -134,7 +135,7 @@ def id_column_of(path: Path, header: Sequence[str], wanted: str | None) -> str:
     if wanted is not None:
         if wanted in header:
             return wanted
-        close = suggest(wanted, header)
+        close = suggest(wanted, list(header))
         raise TableError(
             f"{path}: no column {wanted!r}. It has: {_some(header)}." + (f" Did you mean {close!r}?" if close else "")
         )

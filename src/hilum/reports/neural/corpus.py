@@ -17,25 +17,15 @@ from hilum.reports.grid import (
     POSITIVE,
     UNCERTAIN,
     LabelGrid,
-    id_column_of,
     read_grid,
     unique_ids,
 )
+from hilum.reports.headers import is_hollow
+from hilum.reports.inputs import open_input
 from hilum.reports.neural.network import HEADS
-from hilum.reports.neural.tokens import clean
 
 # Labels many texts: (N, heads) class codes in the order of HEADS.
 Silver = Callable[[Sequence[str]], np.ndarray]
-
-# Columns that hold reports, by the names of the usual tables; the first combination that is there is taken.
-TEXT_COLUMNS: tuple[tuple[str, ...], ...] = (
-    ("findings", "impression"),
-    ("impression",),
-    ("findings",),
-    ("report",),
-    ("text",),
-    ("Report Impression",),
-)
 
 
 @dataclass(frozen=True)
@@ -47,7 +37,7 @@ class Corpus:
         units: what is kept together when reports are held out: the patient in an archive, else the report itself.
         texts: the part of each report that is labeled; none is empty.
         text_policy: which part that is.
-        empty: reports left out because they have no such part.
+        empty: reports left out because they hold no words.
     """
 
     ids: tuple[str, ...]
@@ -57,25 +47,30 @@ class Corpus:
     empty: int
 
 
-def read_corpus(source: Path, text_columns: Sequence[str] = (), id_column: str | None = None) -> Corpus:
-    """The reports in an archive, or in a CSV, TSV or Parquet table.
+def read_corpus(source: str | Path, text_columns: Sequence[str] = (), id_column: str | None = None) -> Corpus:
+    """All reports of a source that `hilum label` can read: an archive, a table, or a folder of text files.
 
     Args:
-        source: an archive (its own text policy decides which part of a report is read) or a table.
+        source: the path; of an archive, its own text policy decides which part of a report is read.
         text_columns: of a table, joined in this order; by default findings and impression, or report, or text.
         id_column: of a table; by default the first usual name.
 
     Raises:
         TableError: a column is missing, or an identifier is there twice.
+        UsageError: which column holds the reports cannot be told.
         TrainingError: no report has text.
     """
-    source = Path(source)
-    if (source / "archive.json").is_file():
-        ids, units, texts, policy = _from_archive(source)
-    else:
-        ids, texts, policy = _from_table(source, text_columns, id_column)
-        units = ids
-    kept = [row for row, text in enumerate(texts) if clean(text)]
+    reports = open_input(source, text_columns, id_column)
+    ids: list[str] = []
+    texts: list[str] = []
+    for chunk in reports.chunks():
+        ids += chunk.ids
+        texts += chunk.texts
+    unique_ids(reports.path, reports.id_name, ids)
+    units, policy = ids, " + ".join(reports.text_columns) or "whole text files"
+    if reports.kind == "archive":
+        units, policy = _patients(reports.path, ids)
+    kept = [row for row, text in enumerate(texts) if not is_hollow(text)]
     if not kept:
         raise TrainingError(f"{source}: none of its {len(texts)} reports has text ({policy}).")
     named, together, told = (tuple(values[row] for row in kept) for values in (ids, units, texts))
@@ -137,31 +132,11 @@ def held_out(units: Sequence[str], share: float, seed: int) -> np.ndarray:
     return np.array(draws) < share
 
 
-def _from_archive(source: Path) -> tuple[list[str], list[str], list[str], str]:
+def _patients(source: Path, studies: Sequence[str]) -> tuple[list[str], str]:
+    """The patient of each study of an archive (the study itself where nobody is named), and the archive's text policy."""
     from hilum.archive import Archive
-    from hilum.reports.policy import report_text
 
     archive = Archive.open(source)
-    policy = archive.manifest.text_policy
-    rows = archive.studies().to_pylist()
-    texts = [report_text(row, policy, row.get("report")) for row in rows]
-    return [row["study_id"] for row in rows], [row["patient_id"] or row["study_id"] for row in rows], texts, policy
-
-
-def _from_table(source: Path, text_columns: Sequence[str], id_column: str | None) -> tuple[list[str], list[str], str]:
-    from hilum.tables import as_text, read_table, require_columns
-
-    table = read_table(source, numbers=False)
-    header = table.column_names
-    usual = next((names for names in TEXT_COLUMNS if set(names) <= set(header)), ())
-    chosen = list(text_columns or usual)
-    if not chosen:
-        raise UsageError(
-            f"{source}: which column holds the report? It has {', '.join(header[:12])}. Give --text-column."
-        )
-    require_columns(source, header, chosen)
-    id_name = id_column_of(source, header, id_column)
-    ids = list(unique_ids(source, id_name, as_text(table[id_name]).to_pylist()))
-    columns = [as_text(table[name]).to_pylist() for name in chosen]
-    texts = [" ".join(part for part in parts if part) for parts in zip(*columns, strict=True)]
-    return ids, texts, " + ".join(chosen)
+    rows = archive.studies(["study_id", "patient_id"]).to_pylist()
+    patient_of = {row["study_id"]: row["patient_id"] for row in rows}
+    return [patient_of[study] or study for study in studies], archive.manifest.text_policy

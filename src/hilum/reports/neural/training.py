@@ -97,7 +97,7 @@ def train_labeler(
     recipe = recipe or LabelerRecipe()
     out, state = Path(out), Path(out) / ".training"
     _check(augment, translators, gold, silver_stage)
-    data = training_data(read_corpus(Path(source), text_columns, id_column), silver, gold, recipe)
+    data = training_data(read_corpus(source, text_columns, id_column), silver, gold, recipe)
     identity = _identity(data, recipe, augment, encoder, silver_stage)
     if (out / "config.json").is_file():
         return _trained_before(out, identity)
