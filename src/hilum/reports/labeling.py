@@ -198,7 +198,9 @@ def label_chunk(labeler: Labeler, settings: Settings, texts: Sequence[str]) -> l
         return rows
     columns = _columns(labeler)
     rows = []
-    for text, said in zip(texts, labeler.label_many(texts), strict=True):
+    # A neural labeler's evidence costs a forward pass a word, so it is only made where it is asked for.
+    read = getattr(labeler, "explain_many", labeler.label_many) if settings.evidence else labeler.label_many
+    for text, said in zip(texts, read(texts), strict=True):
         values = settle_uncertain(said.values, settings.uncertain)
         if settings.propagate_parents:
             values = with_parents(values)

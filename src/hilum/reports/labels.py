@@ -62,7 +62,8 @@ class ReportLabels:
 
 
 def evidence_record(item: Evidence, text: str) -> dict[str, Any]:
-    """One piece of evidence as plain values, with the words its spans cover."""
+    """One piece of evidence as plain values, with the words its spans cover, and its weight where it has one."""
+    weight = getattr(item, "weight", None)
     return {
         "observation": item.observation,
         "value": item.value.value,
@@ -74,6 +75,7 @@ def evidence_record(item: Evidence, text: str) -> dict[str, Any]:
         "mention_text": text[slice(*item.mention)],
         "cue_text": text[slice(*item.cue)] if item.cue else None,
         "sentence_text": text[slice(*item.sentence)],
+        **({} if weight is None else {"weight": weight}),
     }
 
 
