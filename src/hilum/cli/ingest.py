@@ -22,9 +22,9 @@ def ingest(
     source: Annotated[str | None, typer.Argument(help="Which dataset or layout; left out, they are listed.")] = None,
     path: Annotated[Path | None, typer.Argument(help="Its folder (for 'table', the table).")] = None,
     out: Annotated[Path | None, typer.Option("-o", "--out", help="The archive; made when it is not there.")] = None,
-    workers: Annotated[int | None, typer.Option(min=0, help="Decoding processes [default: one for each core].")] = None,
-    split: Annotated[str | None, typer.Option(help="auto, hashed, official or none [default: auto].")] = None,
-    seed: Annotated[int | None, typer.Option(help="Of the hashed split [default: 0].")] = None,
+    workers: Annotated[int | None, typer.Option(min=0, help="Decoding processes (default: one for each core).")] = None,
+    split: Annotated[str | None, typer.Option(help="auto, hashed, official or none (default: auto).")] = None,
+    seed: Annotated[int | None, typer.Option(help="Of the hashed split (default: 0).")] = None,
     text_policy: Annotated[
         str | None, typer.Option(help="Which text of a report stands for a study; chosen once, for a new archive.")
     ] = None,

@@ -24,7 +24,7 @@ class Pseudonyms:
 
     Example:
         >>> Pseudonyms(b"0123456789abcdef").of("patient", "4711")
-        '5ed0f61aa0ac3bb1c6ee0e2ee3c54a83'
+        '2a789173cd9ecf1739432ac51b737167'
     """
 
     def __init__(self, salt: bytes) -> None:
