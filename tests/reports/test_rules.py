@@ -256,6 +256,8 @@ def test_an_empty_or_hollow_report_stays_blank_and_says_so(labeler: RuleLabeler,
         "Сердце не увеличено. Плеврального выпота нет.",
         "両肺に明らかな異常影を認めません。心拡大なし。",
         "Hart niet vergroot. Geen pleuravocht en geen infiltraat van de longen.",
+        "Akciğerler doğal havalanmaktadır. Plevral efüzyon saptanmadı, kalp boyutları normal.",
+        "Serce w normie. Nie stwierdza się płynu w jamach opłucnej ani zagęszczeń miąższowych.",
         "Torace: non si osservano versamenti pleurici. Il cuore nei limiti della norma.",
     ],
 )

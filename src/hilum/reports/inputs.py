@@ -5,6 +5,7 @@ from __future__ import annotations
 import codecs
 import csv
 import gzip
+import io
 import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -93,7 +94,7 @@ class ReportInput:
         size = self.path.stat().st_size or 1
         with self.path.open("rb") as raw:
             binary: IO[bytes] = gzip.GzipFile(fileobj=raw) if self.path.suffix.lower() == ".gz" else raw  # type: ignore[assignment]
-            lines = codecs.getreader(self.encoding)(binary, errors="replace")
+            lines = io.TextIOWrapper(binary, self.encoding, errors="replace", newline="")
             rows = csv.reader(_without_nul(lines), delimiter=self.delimiter)
             header = [cell.strip() for cell in next(rows)] if self.header else list(self.text_columns)
             width = len(header)
@@ -205,7 +206,7 @@ def _open_csv(path: Path, text_columns: Sequence[str], id_column: str | None) ->
     encoding = _encoding(path)
     opener = gzip.open if path.suffix.lower() == ".gz" else open
     try:
-        with opener(path, "rt", encoding=encoding, errors="replace", newline="") as file:  # type: ignore[operator]
+        with opener(path, "rt", encoding=encoding, errors="replace", newline="") as file:
             head = file.read(1 << 16)
     except (OSError, EOFError) as error:
         raise TableError(f"{path} is damaged ({error}); copy or download it again.") from None

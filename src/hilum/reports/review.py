@@ -6,6 +6,7 @@ import html
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -153,7 +154,8 @@ def _page(kept: Sequence[_Shown], lead: str, names: tuple[str, str]) -> str:
 def _article(item: _Shown, names: tuple[str, str]) -> str:
     note = f'<p class="note">left blank: {html.escape(item.labels.note)}</p>' if item.labels.note else ""
     return (
-        f'<article><h2>{html.escape(item.name)}</h2><div class="columns"><p class="text">{marked(item.text, item.labels.evidence)}</p>'
+        f'<article><h2>{html.escape(item.name)}</h2><div class="columns">'
+        f'<p class="text">{marked(item.text, item.labels.evidence)}</p>'
         f"{_table(item, names)}</div>{note}</article>"
     )
 
@@ -199,7 +201,7 @@ def marked(text: str, evidence: Sequence[Evidence]) -> str:
     cues = [item.cue for item in evidence if item.cue]
     places = sorted(edges)
     parts = []
-    for start, end in zip(places, places[1:], strict=False):
+    for start, end in pairwise(places):
         run = html.escape(text[start:end])
         inside = [item for item in mentions if item.mention[0] <= start and end <= item.mention[1]]
         if inside:
@@ -217,10 +219,12 @@ _STYLE = """
 body{font:16px/1.5 system-ui,sans-serif;margin:0 auto;max-width:70rem;padding:1rem;color:#1a1a1a;background:#fff}
 h1{font-size:1.3rem}h2{font-size:1rem;margin:0 0 .3rem;color:#555}
 article{border-top:1px solid #ccc;padding:.8rem 0}.columns{display:flex;gap:1.5rem;flex-wrap:wrap}
-.text{flex:2 1 28rem;margin:0;white-space:pre-wrap;overflow-wrap:anywhere}table{flex:1 1 14rem;border-collapse:collapse;align-self:start;font-size:.9rem}
+.text{flex:2 1 28rem;margin:0;white-space:pre-wrap;overflow-wrap:anywhere}
+table{flex:1 1 14rem;border-collapse:collapse;align-self:start;font-size:.9rem}
 th{text-align:left;font-weight:400;padding:.1rem .5rem .1rem 0}td{text-align:center;width:4rem;border-radius:3px}
 tr.differs th{font-weight:700}tr.differs th::before{content:"\\2260 "}
 mark{border-radius:3px;padding:0 .1em;color:inherit}.pos{background:#ffd0c2}.neg{background:#cfe8cf}.unc{background:#ffe9a8}
 mark.lost{opacity:.45}u{text-decoration-color:#777;text-underline-offset:3px}.note{color:#8a5200}.blank{color:#999}
-@media (prefers-color-scheme:dark){body{background:#161616;color:#e6e6e6}.pos{background:#6b2d1c}.neg{background:#234a27}.unc{background:#5f4a0d}h2{color:#aaa}}
+@media (prefers-color-scheme:dark){body{background:#161616;color:#e6e6e6}h2{color:#aaa}
+.pos{background:#6b2d1c}.neg{background:#234a27}.unc{background:#5f4a0d}}
 """

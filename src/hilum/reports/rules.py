@@ -10,7 +10,7 @@ from hilum.errors import ReportError
 from hilum.findings import CHEXPERT_NAMES, LabelValue
 from hilum.reports.headers import is_hollow
 from hilum.reports.labels import Evidence, ReportLabels
-from hilum.reports.language import is_english
+from hilum.reports.language import why_unread
 from hilum.reports.lexicon import CHEXPERT, OWN, load_lexicon
 from hilum.reports.scope import Reading, Statement, read_sentence
 from hilum.reports.sectioning import sections
@@ -19,7 +19,7 @@ from hilum.reports.words import clean, sentences
 RULES_VERSION = "1"
 SENTENCES_KEPT = 50_000  # readings remembered; reports repeat each other's sentences
 
-EMPTY, NOT_ENGLISH = "empty", "not English"  # notes on reports that are left blank
+EMPTY = "empty"  # note on a report that is left blank; language.py has the others
 
 _VALUES = {1: LabelValue.POSITIVE, 0: LabelValue.NEGATIVE, -1: LabelValue.UNCERTAIN, None: LabelValue.NOT_MENTIONED}
 
@@ -142,9 +142,8 @@ class RuleLabeler:
                     statements = tuple(s._replace(code=-1, weak=True) if s.code == 1 else s for s in statements)
                 before = [(s, begin + start, begin + end) for s in statements]
                 placed += before
-        if not is_english(cleaned, bool(placed)):
-            return NOT_ENGLISH, []
-        return "", placed
+        note = why_unread(cleaned, self.lexicon.forms.knows)
+        return note, [] if note else placed
 
     def _passages(self, text: str) -> list[tuple[int, int, bool]]:
         """(start, end, recommending) of what is to be read."""

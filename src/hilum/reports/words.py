@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
+from itertools import pairwise
 
 _TAG = re.compile(r"</?[a-zA-Z][^<>]{0,120}>|<!--.*?-->", re.S)
 _ENTITY = re.compile(r"&(?:nbsp|amp|lt|gt|quot|apos|#\d{1,5}|#x[0-9a-fA-F]{1,4});")
@@ -60,8 +61,8 @@ def _blank_rtf(match: re.Match[str]) -> str:
 def _mark_lines(text: str) -> str:
     lines = text.split("\n")
     marked = [lines[0]]
-    for before, line in zip(lines, lines[1:], strict=False):
-        ends = not line.strip() or not before.strip() or _LIST_ITEM.match(line)
+    for before, line in pairwise(lines):
+        ends = not line.strip() or not before.strip() or _LIST_ITEM.match(line) is not None
         if not ends and len(before.strip()) < SHORT_LINE:
             ends = line.lstrip()[:1].isupper()
         marked.append((BREAK if ends else " ") + line)
@@ -107,8 +108,9 @@ def _trimmed(text: str, start: int, end: int) -> Iterator[tuple[int, int]]:
 class Forms(dict[str, str]):
     """Every form of a word -> the one form that phrases are written in; learned once per word seen.
 
-    A stem ("atelecta*") takes all words that begin with it ("*atelecta*": that hold it); a plural takes its singular where that is known; a word of six
-    or more letters within one edit (ten or more: two) of one in the spelling list is read as that word.
+    A stem ("atelecta*") takes all words that begin with it ("*atelecta*": that hold it); a plural takes its singular where
+    that is known; a word of six or more letters within one edit (ten or more: two) of one in the spelling list is read as
+    that word.
     """
 
     LIMIT = 200_000  # words kept; a flood of nonsense words must not fill the memory
@@ -127,6 +129,11 @@ class Forms(dict[str, str]):
         self._spelling: dict[str, list[str]] = {}
         for word in spelling:
             self._spelling.setdefault(word[0], []).append(word)
+
+    def knows(self, word: str) -> bool:
+        """Whether a word, in any form, is one that phrases are written with."""
+        form = self[word]
+        return form in self._known or form.endswith("*")
 
     def __missing__(self, word: str) -> str:
         if len(self) > self.LIMIT:
