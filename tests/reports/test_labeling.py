@@ -349,7 +349,7 @@ def test_a_missing_input_is_a_named_error(tmp_path: Path) -> None:
     with pytest.raises(TableError, match="cannot be read"):
         label(tmp_path / "none.csv")
     (tmp_path / "empty").mkdir()
-    with pytest.raises(TableError, match="no .txt files"):
+    with pytest.raises(TableError, match=r"no \.txt files"):
         label(tmp_path / "empty")
 
 

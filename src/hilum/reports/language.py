@@ -58,3 +58,13 @@ def why_unread(cleaned: str, knows: Callable[[str], bool] = lambda word: False) 
     if english >= needed or english + sum(knows(word) for word in words if word not in _SMALL) >= needed:
         return ""
     return NO_KNOWN_WORD if few and cleaned.isascii() else NOT_ENGLISH
+
+
+def is_english(cleaned: str, says_something: bool = False) -> bool:
+    """Whether a labeler without a vocabulary should read a text; where it found something, only plain signs against count.
+
+    Example:
+        >>> is_english("no hay derrame pleural en la base"), is_english("the lungs are clear")
+        (False, True)
+    """
+    return why_unread(cleaned, lambda word: says_something) != NOT_ENGLISH
