@@ -206,3 +206,9 @@ def test_links_to_folders_are_followed_but_not_in_circles(export: Path, tmp_path
     (root / "data").symlink_to(export)
     (export / "p1" / "back").symlink_to(root)
     assert ingest("dicom", root, tmp_path / "a", workers=0).added == 4
+
+
+def test_what_a_file_asked_for_in_vain_is_told(tmp_path: Path, write_dicom: Callable[..., Path]) -> None:
+    write_dicom(tmp_path / "d" / "a.dcm", image="1.1", WindowCenter=9_000, WindowWidth=1)
+    summary = ingest("dicom", tmp_path / "d", tmp_path / "a", workers=0)
+    assert any(note.startswith("1 images are not shown as their file asks") for note in summary.notes)

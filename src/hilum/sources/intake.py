@@ -41,6 +41,8 @@ class Intake:
         self.splitting = splitting
         self.seen: set[str] = set()
         self.done = 0
+        self.remarked = 0
+        self.first_remark = ""
         self.images: list[dict[str, Any]] = []
         self.studies: dict[str, dict[str, Any]] = {}
         self.labels: list[dict[str, Any]] = []
@@ -79,6 +81,10 @@ class Intake:
                     self.commit(archive)
                 progress("reading images", self.done, total)
         self.commit(archive)
+        if self.remarked:
+            self.source.counts.notes.append(
+                f"{self.remarked:,} images are not shown as their file asks (the first: {self.first_remark})"
+            )
 
     def wanted(self) -> Iterator[Entry]:
         """Entries to read: new ones, each id once."""
@@ -136,6 +142,9 @@ class Intake:
             return
         self.add(entry, hidden, image)
         self.done += 1
+        if image.remarks:
+            self.remarked += 1
+            self.first_remark = self.first_remark or image.remarks[0]
 
     def pseudonymous(self, facts: Facts) -> Facts:
         if self.names is None:
