@@ -46,7 +46,7 @@ class Role(IntEnum):
     SLASH = 25
     NEGATES_NEAR = 26
     DOUBTS_UNLESS_DENIED = 27
-    NEGATES_JUST_BEFORE = 28
+    NEGATES_BESIDE = 28
 
 
 _BY_NAME = {role.name.lower().replace("_", "-"): role for role in Role}

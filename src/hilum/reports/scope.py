@@ -169,7 +169,7 @@ def _unsay_changes(sentence: Sentence) -> None:
                 Role.ENDS,
             ):
                 break
-            if other.sense.role in (Role.NEGATES_AFTER, Role.WEAKLY_DOUBTS_AFTER):
+            if other.sense.role in (Role.NEGATES_AFTER, Role.NEGATES_NEAR, Role.WEAKLY_DOUBTS_AFTER):
                 items[back] = Item(other.start, item.end, Sense(Role.STABLE, "size.stable"))
                 break
 
@@ -292,13 +292,15 @@ _BACKWARD = (
 def _backward(items: list[Item], mentions: list[_Mention]) -> None:
     """Give each cue that stands behind its subject to the mentions of that subject."""
     for at, item in enumerate(items):
-        if item.sense.role is Role.NEGATES_JUST_BEFORE:
+        if item.sense.role is Role.NEGATES_BESIDE:
             for mention in mentions:
-                if item.start == mention.item.end and mention.before is None:
+                if mention.before is None and (item.start == mention.item.end or item.end == mention.item.start):
                     mention.before = item
             continue
         if item.sense.role not in _BACKWARD:
             continue
+        if item.sense.role is Role.WEAKLY_DOUBTS_BEFORE and at > 0 and items[at - 1].sense.role is Role.COMMA:
+            continue  # an aside on how it is seen: "prosthesis, incompletely evaluated"
         joined = False  # "X, Y and Z are ...": with "and" or "or" before the cue, commas go on
         seen = False
         for back in range(at - 1, -1, -1):
@@ -402,7 +404,7 @@ def _judge(sentence: Sentence, items: list[Item], mention: _Mention) -> Statemen
     return Statement(observation, code, yields, cue_rule, sentence.span(item), sentence.span(cue) if cue else None)
 
 
-_DENIALS_BEHIND = (Role.NEGATES_BEFORE, Role.NEGATES_EITHER, Role.NEGATES_JUST_BEFORE)
+_DENIALS_BEHIND = (Role.NEGATES_BEFORE, Role.NEGATES_EITHER, Role.NEGATES_BESIDE)
 
 
 def _weigh(mention: _Mention) -> tuple[int, Item | None]:
@@ -438,17 +440,14 @@ def _means_else(sentence: Sentence, items: list[Item], item: Item, observation: 
             break
         if words[i] in others:
             return True
-    if any(word in others for word in words[item.start : item.end]):
-        return True
     at = item.end
-    if at < len(words) and words[at] in others:
-        return True
-    if at < len(words) and words[at] in _LINKS:
-        for word in words[at + 1 : at + 1 + _NEAR]:
-            if word in stops:
-                break
-            if word in others:
-                return True
+    # "fractured sternal wire", "nodule calcified"; or after a link, "fracture of the catheter tip".
+    linked = at < len(words) and words[at] in _LINKS
+    for word in words[at + 1 : at + 1 + _NEAR] if linked else words[at : at + 2]:
+        if word in stops:
+            break
+        if word in others:
+            return True
     return _predicate(words, at) in others
 
 
