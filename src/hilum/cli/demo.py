@@ -86,7 +86,7 @@ def _evaluate(
 ) -> None:
     """`hilum evaluate`, with example pictures for the report."""
     from hilum.archive import Archive
-    from hilum.cli.evaluate import _show
+    from hilum.cli.evaluate import show
     from hilum.evaluation import evaluate
     from hilum.tables import read_table
     from hilum.tasks import highest_scored, zeroshot
@@ -113,5 +113,5 @@ def _evaluate(
         examples=highest_scored(opened, result, shown, there),
         out=report,
     )
-    _show(evaluation, report)
+    show(evaluation, report)
     console.print(f"  {time.perf_counter() - started:.0f} s")

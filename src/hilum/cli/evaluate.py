@@ -85,10 +85,10 @@ def evaluate(
     if as_json:
         typer.echo(to_json(evaluation.results))
     else:
-        _show(evaluation, out)
+        show(evaluation, out)
 
 
-def _show(evaluation: Evaluation, out: Path) -> None:
+def show(evaluation: Evaluation, out: Path) -> None:
     from rich.console import Console
     from rich.table import Table
 
