@@ -12,6 +12,7 @@ import argparse
 import csv
 import hashlib
 import json
+import shutil
 import sys
 import time
 from pathlib import Path
@@ -107,7 +108,8 @@ def folds(
         mine = order[fold::FOLDS]
         others = [row for row in order if row not in mine]
         place = work / f"fold-{fold}"
-        place.mkdir(exist_ok=True)
+        shutil.rmtree(place, ignore_errors=True)
+        place.mkdir()
         write(place / "reports.csv", seen + others)
         write(place / "gold.csv", [gold[row["uid"]] for row in others])
         tuned = train_labeler(

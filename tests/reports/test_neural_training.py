@@ -152,6 +152,18 @@ def test_gold_epochs_hold_reports_variants_paraphrases_and_replayed_reports() ->
     np.testing.assert_array_equal(epoch.codes[4], epoch.codes[0])  # a variant has its report's labels
 
 
+def test_a_joined_report_has_the_labels_of_both_parts() -> None:
+    """What the rules say of the whole equals the parts joined, for sentences that do not refer to each other."""
+    rules, texts = silver_from_rules(), reports(40)
+    tokenizer = ReportTokenizer.trained_on(texts, 150)
+    silver = SilverExamples(texts, rules(texts), tokenizer, 64, rules, compose=1.0)
+    gold = GoldExamples(texts[:10], rules(texts[:10]), tokenizer, 64, silver=silver, join=3.0)
+    told, labels = gold._join(np.repeat(np.arange(10), 3), np.random.default_rng(0))
+    np.testing.assert_array_equal(rules(told), labels)
+    assert len(gold.epoch(0).ids) == 10 + 30
+    assert all(len(text.split()) > len(texts[row // 3].split()) for row, text in enumerate(told))
+
+
 def settings(**changes: object) -> StageSettings:
     plain = {
         **{"name": "stage", "number": 1, "epochs": 4, "learning_rate": 3e-3, "batch_size": 8, "optimizer": "adamw"},

@@ -6,16 +6,14 @@ carry the prefix `module.` of a data-parallel run and a buffer `position_ids` th
 
 from __future__ import annotations
 
-import pickle
 import re
-from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
-import torch
 from torch import Tensor
 from transformers import BertConfig, BertModel
 
+from hilum.checkpoints import read_state_dict
 from hilum.errors import CheckpointError, UsageError
 from hilum.reports.neural.folder import LabelerConfig
 from hilum.reports.neural.labeler import NeuralLabeler
@@ -47,7 +45,7 @@ def import_chexbert(
     """
     if long_reports not in ("window", "cut"):
         raise UsageError(f"long_reports is {long_reports!r}; expected window or cut.")
-    state = _without_prefix(read_state(Path(file)), Path(file))
+    state = _without_prefix(read_state_dict(Path(file), under="model_state_dict"), Path(file))
     tokenizer = ReportTokenizer.from_vocabulary(Path(vocab))
     network, config = _network(state, attention_heads, Path(file))
     if tokenizer.size != config.encoder["vocab_size"]:
@@ -59,45 +57,6 @@ def import_chexbert(
     if out is not None:
         labeler.save(Path(out))
     return labeler
-
-
-def read_state(file: Path) -> dict[str, Tensor]:
-    """The tensors of a checkpoint, read without running any code it may hold.
-
-    Raises:
-        CheckpointError: there is no such file, or it is something else.
-    """
-    try:
-        with file.open("rb") as stream:
-            head = stream.read(512).lstrip()
-    except OSError as error:
-        raise CheckpointError(f"{file} cannot be read: {error.strerror}.") from error
-    if head[:1] == b"<":
-        raise CheckpointError(
-            f"{file} is a web page, not a checkpoint; the link has probably expired. Download it again."
-        )
-    try:
-        content = torch.load(file, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
-        raise CheckpointError(
-            f"{file} is not a plain checkpoint: it holds Python objects that could run code, or is damaged. "
-            f"Refused. ({str(error).splitlines()[0]})"
-        ) from error
-    except (
-        RuntimeError,
-        OSError,
-        EOFError,
-        ValueError,
-        KeyError,
-        IndexError,
-        AttributeError,
-        UnicodeDecodeError,
-    ) as error:
-        raise CheckpointError(f"{file} is not a PyTorch checkpoint, or the download was cut short: {error}") from error
-    state = content.get("model_state_dict", content) if isinstance(content, dict) else content
-    if not isinstance(state, Mapping) or not all(isinstance(value, Tensor) for value in state.values()) or not state:
-        raise CheckpointError(f"{file} holds no 'model_state_dict' of tensors; it is not CheXbert's checkpoint.")
-    return {str(name): tensor for name, tensor in state.items()}
 
 
 def _without_prefix(state: dict[str, Tensor], file: Path) -> dict[str, Tensor]:

@@ -6,13 +6,19 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from hilum.reports.grid import BLANK, NO_FINDING, POSITIVE
 from hilum.reports.neural.corpus import Silver
 from hilum.reports.neural.fit import Examples
+from hilum.reports.neural.network import HEADS
 from hilum.reports.neural.paraphrase import Paraphraser, sentences_of
 from hilum.reports.neural.tokens import ReportTokenizer
 
-# How likely a composed report's sentence is paraphrased, and each of its places changed.
-_PARAPHRASED, _CHANGED = 0.3, 0.5
+# How likely a composed report's sentence is paraphrased.
+_PARAPHRASED = 0.3
+_PARAPHRASER = Paraphraser()
+
+# Most sentences that an expert-labeled report is joined with.
+_JOINED = 3
 
 
 class SilverExamples:
@@ -53,31 +59,35 @@ class SilverExamples:
 
     def epoch(self, number: int) -> Examples:
         """All real reports and fresh composed ones."""
-        if not self.composed or self.silver is None:
+        if not self.composed:
             return Examples(self.ids, self.codes)
-        texts = self._compose(np.random.default_rng([self.seed, 1, number]))
+        made = self._compose(self.composed, np.random.default_rng([self.seed, 1, number]))
+        return Examples([*self.ids, *made.ids], np.concatenate([self.codes, made.codes]))
+
+    def draw(self, many: int, chance: np.random.Generator) -> Examples:
+        """Some reports, half of them composed where reports are composed at all."""
+        made = self._compose(many // 2, chance) if self.composed else Examples([], self.codes[:0])
+        rows = chance.integers(len(self.ids), size=many - len(made.ids))
+        return Examples([*(self.ids[row] for row in rows), *made.ids], np.concatenate([self.codes[rows], made.codes]))
+
+    def some_sentences(self, chance: np.random.Generator, most: int) -> str:
+        """One to `most` sentences of any reports, as one text."""
+        drawn = chance.integers(len(self.sentences), size=int(chance.integers(1, most + 1)))
+        told = [self.sentences[place] for place in drawn]
+        return " ".join(_PARAPHRASER.sentence(s, chance) if chance.random() < _PARAPHRASED else s for s in told)
+
+    def _compose(self, many: int, chance: np.random.Generator) -> Examples:
+        assert self.silver is not None
+        texts = [self.some_sentences(chance, self.most_sentences) for _ in range(many)]
         ids, kept = tokenized(texts, self.tokenizer, self.max_tokens)
         codes = self.silver([texts[row] for row in kept])
         # A composed report that was too long is replaced by a real one: every epoch has the same number of steps.
-        spare = np.arange(self.composed - len(kept)) % len(self.ids)
-        return Examples(
-            [*self.ids, *ids, *(self.ids[row] for row in spare)],
-            np.concatenate([self.codes, codes, self.codes[spare]]),
-        )
-
-    def _compose(self, chance: np.random.Generator) -> list[str]:
-        paraphraser = Paraphraser(_CHANGED)
-        texts = []
-        for _ in range(self.composed):
-            many = int(chance.integers(1, self.most_sentences + 1))
-            drawn = [self.sentences[place] for place in chance.integers(len(self.sentences), size=many)]
-            told = [paraphraser.sentence(s, chance) if chance.random() < _PARAPHRASED else s for s in drawn]
-            texts.append(" ".join(told))
-        return texts
+        spare = np.arange(many - len(kept)) % len(self.ids)
+        return Examples([*ids, *(self.ids[row] for row in spare)], np.concatenate([codes, self.codes[spare]]))
 
 
 class GoldExamples:
-    """Expert-labeled reports with their paraphrases, and some rule-labeled ones so that what was learned is kept.
+    """Expert-labeled reports and their variants, and some rule-labeled reports so that what was learned is kept.
 
     Args:
         texts, codes: the experts' reports and labels.
@@ -85,6 +95,9 @@ class GoldExamples:
         paraphraser: adds one fresh paraphrase of each report to every epoch; None adds none.
         silver: rule-labeled reports to draw from; None: none.
         replay: of these, drawn per expert report.
+        join: fresh texts per expert report in which sentences of other reports stand before or behind it. Its labels are
+            those of both, joined as mentions are: positive beats uncertain beats negative beats not mentioned.
+        seed: of what is drawn.
     """
 
     def __init__(
@@ -97,6 +110,7 @@ class GoldExamples:
         paraphraser: Paraphraser | None = None,
         silver: SilverExamples | None = None,
         replay: float = 0.0,
+        join: float = 0.0,
         seed: int = 0,
     ) -> None:
         self.tokenizer, self.max_tokens, self.seed = tokenizer, max_tokens, seed
@@ -105,28 +119,67 @@ class GoldExamples:
         self.ids, kept = tokenized([text for text, _ in pairs], tokenizer, max_tokens)
         self.too_long = len(pairs) - len(kept)
         self.codes = codes[[pairs[at][1] for at in kept]]
-        self.texts, self.text_codes, self.paraphraser = list(texts), codes, paraphraser
-        self.silver, self.replayed = silver, round(replay * len(texts)) if silver is not None else 0
+        self.own_ids, fitting = tokenized(texts, tokenizer, max_tokens)
+        self.texts, self.text_codes = [texts[row] for row in fitting], codes[fitting]
+        self.paraphraser, self.silver = paraphraser, silver
+        self.replayed = round(replay * len(texts)) if silver is not None else 0
+        self.joined = round(join * len(self.texts)) if silver is not None and silver.sentences else 0
 
     def epoch(self, number: int) -> Examples:
-        """All expert reports, a fresh paraphrase of each, and the replayed ones."""
+        """All expert reports, a fresh paraphrase of each, joined and replayed reports."""
         chance = np.random.default_rng([self.seed, 2, number])
         ids, codes = list(self.ids), [self.codes]
         if self.paraphraser is not None:
             told = [self.paraphraser(text, chance) for text in self.texts]
-            # A paraphrase may be longer than a window; its report then stands in for it.
-            told = [new if fits else old for new, old, fits in zip(told, self.texts, self._fit(told), strict=True)]
-            new_ids, kept = tokenized(told, self.tokenizer, self.max_tokens)
-            ids += new_ids
-            codes.append(self.text_codes[kept])
+            self._add(told, self.text_codes, np.arange(len(self.texts)), ids, codes)
+        if self.joined:
+            rows = chance.integers(len(self.texts), size=self.joined)
+            self._add(*self._join(rows, chance), rows, ids, codes)
         if self.replayed and self.silver is not None:
-            rows = chance.integers(len(self.silver.ids), size=self.replayed)
-            ids += [self.silver.ids[row] for row in rows]
-            codes.append(self.silver.codes[rows])
+            drawn = self.silver.draw(self.replayed, chance)
+            ids += drawn.ids
+            codes.append(drawn.codes)
         return Examples(ids, np.concatenate(codes))
 
-    def _fit(self, texts: Sequence[str]) -> list[bool]:
-        return [len(report.windows) == 1 for report in self.tokenizer.reports(texts, self.max_tokens, 0)]
+    def _add(
+        self,
+        told: Sequence[str],
+        labels: np.ndarray,
+        rows: np.ndarray,
+        ids: list[tuple[int, ...]],
+        codes: list[np.ndarray],
+    ) -> None:
+        """Append new texts; one that is longer than a window is replaced by its own report, so that no epoch is shorter."""
+        made = self.tokenizer.reports(told, self.max_tokens, 0)
+        for row, report, label in zip(rows, made, labels, strict=True):
+            fits = len(report.windows) == 1
+            ids.append(report.windows[0] if fits else self.own_ids[row])
+            codes.append((label if fits else self.text_codes[row])[None])
+
+    def _join(self, rows: np.ndarray, chance: np.random.Generator) -> tuple[list[str], np.ndarray]:
+        assert self.silver is not None
+        assert self.silver.silver is not None
+        others = [self.silver.some_sentences(chance, _JOINED) for _ in rows]
+        labels = join_codes(self.text_codes[rows], self.silver.silver(others))
+        told = []
+        for row, other in zip(rows, others, strict=True):
+            own = self.paraphraser(self.texts[row], chance) if self.paraphraser else self.texts[row]
+            told.append(f"{other} {own}" if chance.random() < 0.5 else f"{own} {other}")
+        return told, labels
+
+
+def join_codes(one: np.ndarray, other: np.ndarray) -> np.ndarray:
+    """(N, heads) codes of texts that stand one behind the other; No Finding holds where both say it.
+
+    Example:
+        >>> join_codes(np.array([[2, 3, 0, 1] + [0] * 10]), np.array([[3, 1, 2, 0] + [0] * 10]))[0, :4].tolist()
+        [3, 1, 2, 1]
+    """
+    strength = np.array([0, 3, 1, 2])  # of not mentioned, positive, negative, uncertain
+    joined = np.where(strength[one] >= strength[other], one, other)
+    last = HEADS.index(NO_FINDING)
+    joined[:, last] = np.where((one[:, last] == POSITIVE) & (other[:, last] == POSITIVE), POSITIVE, BLANK)
+    return joined
 
 
 def tokenized(

@@ -31,7 +31,7 @@ Progress = Callable[[str, int, int, dict[str, float]], None]
 class Examples:
     """Reports as token ids, and their (N, findings) class codes; -100 is left out of the loss."""
 
-    ids: Sequence[Sequence[int]]
+    ids: Sequence[tuple[int, ...]]
     codes: np.ndarray
 
 

@@ -48,6 +48,9 @@ class LabelerRecipe(BaseModel):
     )
     compose_sentences: int = Field(8, ge=1, description="most sentences of a composed report")
     replay: float = Field(0.0, ge=0, description="rule-labeled reports per expert-labeled one in stage two")
+    join: float = Field(
+        0.0, ge=0, description="expert-labeled reports joined with sentences of others, per expert-labeled one"
+    )
 
     held_out: float = Field(
         0.1,
@@ -73,19 +76,20 @@ class LabelerRecipe(BaseModel):
         "max_tokens": 256,
         "overlap_tokens": 48,
         "batch_size": 32,
-        "epochs": 40,
+        "epochs": 36,
         "learning_rate": 1e-3,
-        "gold_epochs": 20,
-        "gold_learning_rate": 2e-4,
+        "gold_epochs": 12,
+        "gold_learning_rate": 3e-4,
         "optimizer": "adamw",
         "weight_decay": 0.01,
         "warmup_share": 0.05,
         "decay": True,
         "clip_norm": 1.0,
         "balance": "none",
-        "gold_balance": "none",
+        "gold_balance": "sampling",
         "compose": 2.0,
-        "replay": 2.0,
+        "replay": 8.0,
+        "join": 2.0,
         "gold_held_out": 0.0,
         "evaluate_steps": 500,
         "patience": 8,

@@ -154,6 +154,7 @@ def train_labeler(
             Paraphraser() if "paraphrase" in augment else None,
             silver_examples,
             recipe.replay,
+            recipe.join,
             recipe.seed,
         )
         trained["data"]["expert-labeled texts longer than a window, left out"] = gold_examples.too_long
