@@ -12,8 +12,9 @@ from hilum.reports.headers import is_hollow
 from hilum.reports.labels import Evidence, ReportLabels
 from hilum.reports.language import why_unread
 from hilum.reports.lexicon import CHEXPERT, OWN, load_lexicon
-from hilum.reports.scope import Reading, Statement, read_sentence
+from hilum.reports.scope import read_sentence
 from hilum.reports.sectioning import sections
+from hilum.reports.sentence import Reading, Statement
 from hilum.reports.words import clean, sentences
 
 RULES_VERSION = "1"

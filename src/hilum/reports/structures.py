@@ -7,12 +7,8 @@ predicate stands in front, before it ("normal heart size and mediastinal contour
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from hilum.reports.lexicon import Role
-
-if TYPE_CHECKING:
-    from hilum.reports.scope import Item, Sentence, Statement
+from hilum.reports.sentence import Item, Sentence, Statement
 
 _PREDICATES = (Role.ENLARGED, Role.NORMAL, Role.BORDERLINE, Role.STABLE, Role.LIMITED, Role.WEAKLY_DOUBTS_BEFORE)
 _CUTS = (Role.COMMA, Role.AND, Role.OR, Role.PAUSES, Role.SLASH, Role.VERSUS)
@@ -150,8 +146,6 @@ def _verdict(source: _Chunk, chunk: _Chunk) -> tuple[int, bool, Item] | None:
 
 
 def _statements(sentence: Sentence, chunk: _Chunk, code: int, weak: bool, cue: Item | None) -> list[Statement]:
-    from hilum.reports.scope import Statement
-
     rule, place = (cue.sense.rule, sentence.span(cue)) if cue else ("assertion.bare", None)
     return [
         Statement(observation, code, weak, rule, sentence.span(item), place)
