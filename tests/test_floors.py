@@ -14,6 +14,7 @@ FLOORS = {
     "errors": 1,
     "findings": 1,
     "tables": 1.5,
+    "checkpoints": 1.5,
     "imaging": 2,
     "archive": 2,
     "reports": 3,

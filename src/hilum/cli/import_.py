@@ -20,6 +20,9 @@ def import_(
         bool,
         typer.Option("--antialias", help="chexzero: antialias the resize, as newer torchvision does (published: not)."),
     ] = False,
+    vocab: Annotated[
+        Path | None, typer.Option(help="chexbert: the WordPiece vocabulary, vocab.txt of bert-base-uncased.")
+    ] = None,
 ) -> None:
     """Turn a released checkpoint into a model folder; tensors only, nothing in the file is run.
 
@@ -41,7 +44,9 @@ def import_(
         raise UsageError(
             f"hilum import {name}: name the file(s) and -o MODEL. Example: hilum import {name} FILE.pt -o models/{name}"
         )
-    options = {"antialias": True} if antialias else {}
+    options: dict[str, object] = {"antialias": True} if antialias else {}
+    if vocab is not None:
+        options["vocab"] = vocab
     for done in import_checkpoint(name, files, out, **options):
         typer.echo(
             f"{done.folder}  from {done.file.name}: {done.tensors} tensors, none missing, none unexpected; "

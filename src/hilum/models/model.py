@@ -230,10 +230,17 @@ def read_config(place: Path) -> dict[str, Any]:
     Raises:
         ModelError: the folder or file is absent, damaged, or from a newer hilum.
     """
+    if place.is_file():
+        raise ModelError(
+            f"{place}: expected a model folder, this is a file. Make a folder of a released checkpoint with: "
+            f"hilum import RELEASE {place} -o MODEL"
+        )
     if not place.is_dir():
         raise ModelError(
             f"{place}: expected a model folder, there is none. Make one with `hilum pretrain` or `hilum import`."
         )
+    if (place / "archive.json").is_file():
+        raise ModelError(f"{place}: expected a model folder, this is an archive. Models come first, the archive last.")
     if not (place / CONFIG).is_file():
         raise ModelError(
             f"{place}: not a model folder, it has no {CONFIG}. If training was stopped, run the same `hilum pretrain` again; "

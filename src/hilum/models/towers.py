@@ -71,6 +71,10 @@ class DualEncoder(Encoder):
             text_cfg=open_clip.model.CLIPTextCfg(**architecture.text.model_dump()),
             quick_gelu=architecture.quick_gelu,
         )
+        self._layout = torch.contiguous_format
+        if isinstance(architecture.vision.layers, tuple):  # convolutions run about 1.5 times as fast with channels last
+            self._layout = torch.channels_last
+            self.clip.visual.to(memory_format=self._layout)
 
     @property
     def embed_dim(self) -> int:
@@ -84,7 +88,7 @@ class DualEncoder(Encoder):
 
     def encode_images(self, images: Tensor) -> Tensor:
         """(N, 3, S, S) normalized floats to (N, D), not normalized."""
-        return self.clip.encode_image(images)
+        return self.clip.encode_image(images.contiguous(memory_format=self._layout))
 
     def encode_texts(self, ids: Tensor) -> Tensor:
         """(N, context) int64 ids to (N, D), not normalized.

@@ -2,31 +2,24 @@
 
 from __future__ import annotations
 
+import difflib
+import inspect
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from hilum.errors import UsageError
-from hilum.models.model import Model, save_ensemble
-from hilum.models.released.chexzero import import_chexzero
+from hilum.models.model import save_ensemble
+from hilum.models.released.chexbert import chexbert_folder
+from hilum.models.released.chexzero import chexzero_folder
+from hilum.models.released.imported import Imported
 
 # name -> (importer, one line). CXR-RePaiR's CLIP has CheXzero's format.
-IMPORTERS: dict[str, tuple[Callable[..., Model], str]] = {
-    "chexzero": (import_chexzero, "CheXzero state dicts (.pt), one or an ensemble of several"),
-    "cxr-repair": (import_chexzero, "CXR-RePaiR's CLIP state dict (.pt)"),
+IMPORTERS: dict[str, tuple[Callable[..., Imported], str]] = {
+    "chexzero": (chexzero_folder, "CheXzero state dicts (.pt), one or an ensemble of several"),
+    "chexbert": (chexbert_folder, "CheXbert's report labeler (.pth), with --vocab vocab.txt"),
+    "cxr-repair": (chexzero_folder, "CXR-RePaiR's CLIP state dict (.pt)"),
 }
-
-
-@dataclass(frozen=True)
-class Imported:
-    """What an import made: the folder, the file it came from with its SHA-256, and the model's fingerprint."""
-
-    folder: Path
-    file: Path
-    sha256: str
-    tensors: int
-    fingerprint: str
 
 
 def import_checkpoint(
@@ -44,8 +37,6 @@ def import_checkpoint(
         UsageError: no importer of that name.
         CheckpointError: a file does not hold what it should.
     """
-    import difflib
-
     if name not in IMPORTERS:
         close = difflib.get_close_matches(name, IMPORTERS, n=1)
         hint = f" Did you mean '{close[0]}'?" if close else ""
@@ -57,12 +48,13 @@ def import_checkpoint(
     if len(set(stems)) != len(stems):
         raise UsageError("two of the files have the same name; their folders would collide. Rename one.")
     importer, _ = IMPORTERS[name]
-    out, done = Path(out), []
-    for path in paths:
-        model = importer(path, **options)
-        folder = out if len(paths) == 1 else out / path.stem
-        model.save(folder)
-        done.append(Imported(folder, path, model.provenance["sha256"], model.provenance["tensors"], model.fingerprint))
+    out = Path(out)
+    unknown = sorted(options.keys() - inspect.signature(importer).parameters.keys())
+    if unknown:
+        raise UsageError(f"hilum import {name} has no option {', '.join(unknown)}.")
+    if len(paths) > 1 and name == "chexbert":
+        raise UsageError("hilum import chexbert takes one file: labelers do not make an ensemble.")
+    done = [importer(path, out if len(paths) == 1 else out / path.stem, **options) for path in paths]
     if len(paths) > 1:
         save_ensemble(out, stems)
     return done

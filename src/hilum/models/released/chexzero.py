@@ -7,12 +7,13 @@ from pathlib import Path
 
 from torch import Tensor
 
+from hilum.checkpoints import read_state_dict, sha256_of
 from hilum.errors import CheckpointError
 from hilum.models.clip_tokenizer import VOCAB_SIZE, ClipTokenizer
 from hilum.models.encoder import compare_keys, to_float32
 from hilum.models.model import Model
 from hilum.models.preprocess import Preprocess
-from hilum.models.released.reading import read_state_dict, sha256_of
+from hilum.models.released.imported import Imported
 from hilum.models.towers import DualEncoder, architecture_of
 
 logger = logging.getLogger(__name__)
@@ -58,6 +59,13 @@ def import_chexzero(file: Path, *, antialias: bool = False) -> Model:
         "license_of_weights": "MIT (CheXzero and CXR-RePaiR releases); MIMIC-CXR's data use agreement covers the data",
     }
     return Model(encoder, preprocess, ClipTokenizer(architecture.text.context_length), provenance)
+
+
+def chexzero_folder(file: Path, out: Path, *, antialias: bool = False) -> Imported:
+    """Write the model folder of a released CheXzero file; see `import_chexzero`."""
+    model = import_chexzero(file, antialias=antialias)
+    model.save(out)
+    return Imported(out, file, model.provenance["sha256"], model.provenance["tensors"], model.fingerprint)
 
 
 def _fit(file: Path, encoder: DualEncoder, tensors: dict[str, Tensor]) -> None:

@@ -7,9 +7,9 @@ from pathlib import Path
 
 from torch import Tensor
 
+from hilum.checkpoints import read_state_dict
 from hilum.errors import ModelError
 from hilum.models.encoder import compare_keys, to_float32
-from hilum.models.released.reading import read_state_dict
 from hilum.models.towers import DualEncoder
 
 

@@ -6,12 +6,12 @@ import hashlib
 import pickle
 import warnings
 from pathlib import Path
-from typing import Any
-
-import torch
-from torch import Tensor
+from typing import TYPE_CHECKING, Any
 
 from hilum.errors import CheckpointError
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 def sha256_of(path: Path) -> str:
@@ -29,6 +29,8 @@ def read_checkpoint(path: Path) -> Any:
     Raises:
         CheckpointError: the file is absent, empty, a web page, not a checkpoint, cut short, or would run code.
     """
+    import torch
+
     _refuse_what_is_no_checkpoint(path)
     try:
         with warnings.catch_warnings():
@@ -48,19 +50,28 @@ def read_checkpoint(path: Path) -> Any:
         raise CheckpointError(_damaged(path, error)) from None
 
 
-def read_state_dict(path: Path) -> dict[str, Tensor]:
-    """A flat state dict: names to tensors.
+def read_state_dict(path: Path, under: str | None = None) -> dict[str, Tensor]:
+    """A state dict: names to tensors.
+
+    Args:
+        path: what `torch.save` wrote.
+        under: the key of a container that holds the state dict; a flat file is then taken as well.
 
     Raises:
         CheckpointError: as `read_checkpoint`, or the file holds something else.
     """
+    import torch
+
     content = read_checkpoint(path)
-    if not isinstance(content, dict) or not content or not all(isinstance(v, Tensor) for v in content.values()):
+    if under is not None and isinstance(content, dict):
+        content = content.get(under, content)
+    if not isinstance(content, dict) or not content or not all(isinstance(v, torch.Tensor) for v in content.values()):
         held = (
             f"a dict with keys {sorted(map(str, content))[:6]}" if isinstance(content, dict) else type(content).__name__
         )
-        raise CheckpointError(f"{path}: expected a flat state dict (name to tensor), got {held}.")
-    return content
+        wanted = "a flat state dict (name to tensor)" + (f" or one under '{under}'" if under else "")
+        raise CheckpointError(f"{path}: expected {wanted}, got {held}.")
+    return {str(name): tensor for name, tensor in content.items()}
 
 
 def _refuse_what_is_no_checkpoint(path: Path) -> None:
