@@ -11,9 +11,12 @@ import typer
 if TYPE_CHECKING:
     from rich.table import Table
 
+    from hilum.archive import Archive
+
 
 def info(
     archive: Annotated[Path, typer.Argument(help="The archive's directory.", show_default=False)],
+    rejects: Annotated[bool, typer.Option("--rejects", help="List the files that could not be used, and why.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")] = False,
 ) -> None:
     """Show what an archive holds: counts by view, sex, age, split and source, reports, labels, embeddings, rejects.
@@ -22,7 +25,11 @@ def info(
     """
     from hilum.archive import Archive, summarize
 
-    summary = summarize(Archive.open(archive))
+    opened = Archive.open(archive)
+    if rejects:
+        _list_rejects(opened, as_json)
+        return
+    summary = summarize(opened)
     if as_json:
         typer.echo(json.dumps(summary, indent=2, ensure_ascii=False))
         return
@@ -31,7 +38,8 @@ def info(
 
     console = Console()
     head = (
-        f"{summary['images']:,} images, {summary['studies']:,} studies, {summary['patients']:,} patients, "
+        f"{_count(summary['images'], 'image')}, {_count(summary['studies'], 'study', 'studies')}, "
+        f"{_count(summary['patients'], 'patient')}, "
         f"{summary['size_bytes'] / 1e6:,.1f} MB on disk"
     )
     console.print(f"{summary['path']}\n{head}", highlight=False, markup=False, soft_wrap=True)
@@ -39,6 +47,15 @@ def info(
     console.print(Columns(_small_tables(summary), padding=(0, 4)))
     for table in _wide_tables(summary):
         console.print(table)
+
+
+def _list_rejects(archive: Archive, as_json: bool) -> None:
+    rows = archive.rejects().select(["source", "reason", "path", "message"]).to_pylist()
+    if as_json:
+        typer.echo(json.dumps(rows, indent=2, ensure_ascii=False))
+        return
+    for row in rows:
+        typer.echo(f"{row['reason']}\t{row['path']}\t{row['message']}")
 
 
 def _small_tables(summary: dict[str, Any]) -> list[Table]:
@@ -74,6 +91,10 @@ def _grid(columns: tuple[str, ...], rows: list[tuple[str, ...]], text: int = 1) 
         table.add_row(*(escape(cell) for cell in row))
     table.add_row()
     return table
+
+
+def _count(number: int, one: str, many: str | None = None) -> str:
+    return f"{number:,} {one if number == 1 else many or one + 's'}"
 
 
 def _short(value: Any) -> str:

@@ -91,7 +91,7 @@ def ingest(
         for example in summary.examples:
             typer.echo(f"  {example}", err=True)
         if not dry_run:
-            typer.echo(f"Each rejected file and its reason: hilum info {out}", err=True)
+            typer.echo(f"Each rejected file and its reason: hilum info {out} --rejects", err=True)
         raise typer.Exit(3)
 
 
