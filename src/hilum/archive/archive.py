@@ -79,6 +79,8 @@ class Archive:
         """
         path = Path(path)
         manifest = Manifest(longer_side_px=longer_side_px, text_policy=text_policy, pseudonymized=pseudonymized)
+        if path.exists() and not path.is_dir():
+            raise ArchiveError(f"{path} is a file; an archive is a directory. Name a new one.")
         try:
             path.mkdir(parents=True, exist_ok=True)
             ours = {LOCK_NAME, f"{MANIFEST_NAME}.tmp"}  # a killed `create` may leave these

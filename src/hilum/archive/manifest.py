@@ -70,6 +70,11 @@ def load_manifest(directory: Path) -> Manifest:
     try:
         values = json.loads(place.read_text(encoding="utf-8"))
     except FileNotFoundError:
+        if (directory / "model.safetensors").exists():
+            raise ArchiveError(
+                f"{directory} is a model folder, not an archive. Models come first, the archive last, as in: "
+                "hilum zeroshot MODEL ARCHIVE"
+            ) from None
         raise ArchiveError(
             f"{directory} is not an archive: it holds no {NAME}. Name the directory that `hilum ingest` wrote."
         ) from None

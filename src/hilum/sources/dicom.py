@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import ClassVar
 
-from hilum.errors import SourceError, TableError
+from hilum.errors import SourceError, TableError, UsageError
 from hilum.imaging import DicomHeader, Radiograph
 from hilum.sources.files import looks_like_dicom, relative, require_folder, walk
 from hilum.sources.layout import Counts, Entry, Facts, Known, Progress, Rejected, no_progress
@@ -49,7 +49,7 @@ class DicomFolder:
         self._columns = dict(columns or {})
         unknown = sorted(set(self._columns) - {"key", "report"})
         if unknown:
-            raise SourceError(f"source 'dicom' maps no {unknown[0]!r}; expected key=COLUMN or report=COLUMN[,COLUMN].")
+            raise UsageError(f"source 'dicom' maps no {unknown[0]!r}; expected key=COLUMN or report=COLUMN[,COLUMN].")
         self._table: ReportTable | None = None
         self._first_day: dict[str, int] = {}
         self._order_unknown: set[str] = set()

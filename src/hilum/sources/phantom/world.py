@@ -132,6 +132,8 @@ def phantom_study(seed: int, side_px: int = 256) -> tuple[np.ndarray, str, dict[
 def _prepare(out: Path, seed: str, patients: int, side_px: int) -> None:
     text = README.format(seed=seed, patients=patients, side_px=side_px)
     readme = out / "README.txt"
+    if out.exists() and not out.is_dir():
+        raise SourceError(f"{out} is a file; expected a folder to write to, made if it is not there.")
     if out.exists() and any(out.iterdir()):
         known = readme.read_text(encoding="utf-8") if readme.is_file() else ""
         if known != text:
