@@ -24,7 +24,7 @@ def embed(
     from hilum.tasks import embed
 
     columns = (TextColumn("embed images"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True)) as bar:
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
         task = bar.add_task("", total=None)
         done = embed(
             model,

@@ -8,7 +8,11 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from hilum.training import Pretrained
+
+PRECISIONS = ("32-true", "bf16-mixed", "16-mixed")
 
 
 def pretrain(
@@ -24,8 +28,8 @@ def pretrain(
         list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change a setting of the recipe; repeatable.")
     ] = None,
     seed: Annotated[int, typer.Option(help="Seed of weights, order and draws.")] = 0,
-    save_every: Annotated[int, typer.Option(help="Steps between states a stopped run goes on from.")] = 50,
-    devices: Annotated[int, typer.Option(help="Devices of this machine.")] = 1,
+    save_every: Annotated[int, typer.Option(min=1, help="Steps between states a stopped run goes on from.")] = 50,
+    devices: Annotated[int, typer.Option(min=1, help="Devices of this machine.")] = 1,
     precision: Annotated[str, typer.Option(help="32-true, bf16-mixed or 16-mixed.")] = "32-true",
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the recipe and stop.")] = False,
 ) -> None:
@@ -53,6 +57,10 @@ def pretrain(
         raise UsageError(
             f"hilum pretrain {method}: {missing} is missing. Example: hilum pretrain {method} archive -o runs/{method}"
         )
+    if precision not in PRECISIONS:
+        raise UsageError(f"--precision {precision}: expected one of {', '.join(PRECISIONS)}.")
+    if out.is_file():
+        raise UsageError(f"-o {out} is a file; expected a folder for the model, made if it is not there.")
     console = Console(stderr=True)
     done = _run_with_progress(method, archive, out, tiny, settings or [], seed, save_every, devices, precision, console)
     _show(done, console)
@@ -69,7 +77,7 @@ def _run_with_progress(
     save_every: int,
     devices: int,
     precision: str,
-    console: object,
+    console: Console,
 ) -> Pretrained:
     from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
     from rich.progress import Progress as Bar
@@ -78,7 +86,7 @@ def _run_with_progress(
 
     numbers = TextColumn("loss {task.fields[loss]}  {task.fields[speed]} images/s  {task.fields[validation]}")
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), numbers)
-    with Bar(*columns, console=console, refresh_per_second=4) as bar:  # type: ignore[arg-type]
+    with Bar(*columns, console=console, refresh_per_second=4) as bar:
         task = bar.add_task(f"pretrain {method}", total=None, loss="-", speed="-", validation="")
 
         def show(progress: Progress) -> None:
@@ -107,12 +115,14 @@ def _run_with_progress(
         )
 
 
-def _show(done: Pretrained, console: object) -> None:
+def _show(done: Pretrained, console: Console) -> None:
     for split, counts in done.counts.items():
         if counts:
             text = f"{split}: {counts['pairs']} pairs from {counts['images']} images"
             text += f", {counts['images_without_text']} without text left out, {counts['texts_cut']} texts cut at the context"
-            console.print(text)  # type: ignore[attr-defined]
+            console.print(text, soft_wrap=True)
     if done.best is not None:
         measured = ", ".join(f"{k} {v:.4f}" for k, v in done.best.items() if k != "step")
-        console.print(f"kept step {done.best['step']} of {done.steps} by {done.selected_by} ({measured})")  # type: ignore[attr-defined]
+        console.print(
+            f"kept step {done.best['step']} of {done.steps} by {done.selected_by} ({measured})", soft_wrap=True
+        )

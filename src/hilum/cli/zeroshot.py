@@ -59,7 +59,8 @@ def zeroshot(
         )
     console.print(
         f"{len(result.image_ids)} images x {len(result.findings)} findings, {len(result.fingerprints)} model(s); "
-        f"{result.embedded} images embedded now. Scores, not probabilities: they rank. Research use only."
+        f"{result.embedded} images embedded now. Scores, not probabilities: they rank. Research use only.",
+        soft_wrap=True,
     )
     if as_json:
         import json
@@ -77,7 +78,10 @@ def zeroshot(
     elif out is not None:
         for name, (positive, negative) in result.prompts.items():
             console.print(
-                f"  {name}: {' | '.join(positive)}  against  {' | '.join(negative)}", markup=False, highlight=False
+                f"  {name}: {' | '.join(positive)}  against  {' | '.join(negative)}",
+                markup=False,
+                highlight=False,
+                soft_wrap=True,
             )
         typer.echo(out)
     else:
