@@ -84,6 +84,10 @@ def _grid(model: str, kind: str, metrics: list[str], rows: list[Result]) -> Grid
         positive = "" if first.n_positive is None else f"{first.n_positive:,}"
         name = _macro_name(first) if finding == MACRO else finding
         lines.append((name, f"{first.n:,}", positive, *(number(found.get(metric)) for metric in metrics)))
+        if finding == MACRO:  # average precision is defined without a negative, AUROC is not
+            others = [row for row in found.values() if _macro_name(row) != name]
+            reasons += [f"{SHOWN[row.metric]}: {_macro_name(row)}" for row in others]
+            continue
         why = dict.fromkeys(row.note.split("; ")[0] for row in found.values() if row.value is None)
         reasons += [f"{finding}: {', '.join(why)}"] if why else []
     columns = ("finding", "n", "positive", *(SHOWN[metric] for metric in metrics))
