@@ -17,7 +17,7 @@ from hilum.findings import fold
 
 log = logging.getLogger(__name__)
 
-CHUNK = 2000  # reports handed to a worker at once
+CHUNK = 500  # reports handed to a worker at once
 ID_NAMES = (
     "id",
     "study_id",

@@ -14,10 +14,13 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any
 
 from hilum.errors import ReportError
 from hilum.findings import LabelValue
+
+if TYPE_CHECKING:
+    from hilum.reports.labeling import Row
 
 
 class Output:
@@ -76,22 +79,17 @@ class Output:
         self._remember()
         return self
 
-    def write(self, ids: Sequence[str], rows: Sequence[tuple[list[int | None], str, dict[str, Any] | None]]) -> None:
+    def write(self, ids: Sequence[str], rows: Sequence[Row]) -> None:
         """Add the rows of one chunk."""
         if self.table:
-            writer = csv.writer(self._files["table"])
-            writer.writerows(
-                [name, *("" if code is None else code for code in codes)]
-                for name, (codes, _, _) in zip(ids, rows, strict=True)
-            )
+            lines = [f"{_quoted(name)},{row.cells}\r\n" for name, row in zip(ids, rows, strict=True)]
+            self._files["table"].write("".join(lines))
         if self.evidence:
-            for name, (codes, _, record) in zip(ids, rows, strict=True):
-                labels = {column: code for column, code in zip(self.header[1:], codes, strict=True) if code is not None}
-                line = {"id": name, "labels": labels, **(record or {})}
-                self._files["evidence"].write(json.dumps(line, ensure_ascii=False) + "\n")
-        for name, (_, note, _) in zip(ids, rows, strict=True):
-            if note:
-                self._note(name, note)
+            for name, row in zip(ids, rows, strict=True):
+                self._files["evidence"].write(f'{{"id": {json.dumps(name, ensure_ascii=False)}, {row.record}\n')
+        for name, row in zip(ids, rows, strict=True):
+            if row.note:
+                self._note(name, row.note)
         self.done += len(ids)
         self._remember()
 
@@ -168,6 +166,11 @@ class Output:
             return None
         sizes = {name: _part(path).stat().st_size if _part(path).exists() else -1 for name, path in targets.items()}
         return state if all(sizes[name] >= state["bytes"].get(name, 0) for name in targets) else None
+
+
+def _quoted(cell: str) -> str:
+    """A cell as CSV writes it."""
+    return '"' + cell.replace('"', '""') + '"' if any(mark in cell for mark in ',"\r\n') else cell
 
 
 def list_rows(file: IO[str]) -> Any:

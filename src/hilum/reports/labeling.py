@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import multiprocessing
 import os
@@ -11,7 +12,7 @@ from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from hilum.errors import ReportError, UsageError
 from hilum.findings import LabelValue
@@ -149,11 +150,10 @@ def label(
         seen: set[int] = set()
         archive_rows = _ArchiveWriter(reports.path, labeler.said_by) if into_archive else None
         for chunk, results in _run(reports, settings, labeler, workers, output.done, seen, summary):
-            output.write(chunk.ids, results)
-            for row in results:
-                _count(summary, columns, row)
+            output.write(chunk.ids, results.rows)
+            _count(summary, results)
             if archive_rows:
-                archive_rows.add(chunk.ids, columns, [row[0] for row in results])
+                archive_rows.add(chunk.ids, columns, [row.cells for row in results.rows])
             summary.reports += len(chunk.ids)
             if progress:
                 progress(summary.reports, chunk.share_read)
@@ -182,41 +182,80 @@ def make_labeler(settings: Settings) -> Labeler:
     return RuleLabeler(settings.vocabulary or None, settings.compat)
 
 
-# One row of results: codes in column order, the note, and the evidence as a JSON line's tail (or None).
-Row = tuple[list[int | None], str, dict[str, Any] | None]
+class Row(NamedTuple):
+    """One report's result, as text: it is made in a worker, so that the process that writes has little to do.
+
+    Attributes:
+        cells: the labels as they stand in the CSV, without the id.
+        note: why the report was left blank, or "".
+        record: the JSON of its labels and evidence without the opening brace and the id, where evidence is wanted.
+    """
+
+    cells: str
+    note: str
+    record: str
 
 
-def label_chunk(labeler: Labeler, settings: Settings, texts: Sequence[str]) -> list[Row]:
+class Labeled(NamedTuple):
+    """The rows of one chunk, and finding -> code -> how many."""
+
+    rows: list[Row]
+    counts: dict[str, Counter[int]]
+
+
+_CELL = {None: "", 1: "1", 0: "0", -1: "-1"}
+
+
+def label_chunk(labeler: Labeler, settings: Settings, texts: Sequence[str]) -> Labeled:
     """Labels of some reports as rows."""
+    columns = _columns(labeler)
+    counts: dict[str, Counter[int]] = {name: Counter() for name in columns}
+    tallies = list(counts.values())
+    rows: list[Row] = []
+    for codes, note, record in _codes(labeler, settings, texts, columns):
+        for code, tally in zip(codes, tallies, strict=True):
+            if code is not None:
+                tally[code] += 1
+        text = ""
+        if record is not None:
+            labels = {name: code for name, code in zip(columns, codes, strict=True) if code is not None}
+            text = json.dumps({"labels": labels, **record}, ensure_ascii=False)[1:]
+        rows.append(Row(",".join([_CELL[code] for code in codes]), note, text))
+    return Labeled(rows, counts)
+
+
+def _codes(
+    labeler: Any, settings: Settings, texts: Sequence[str], columns: Sequence[str]
+) -> Iterator[tuple[Sequence[int | None], str, dict[str, Any] | None]]:
+    """Codes in column order, note, and evidence of each report."""
     plain = settings.uncertain == "keep" and not settings.propagate_parents and not settings.evidence
     if plain and hasattr(labeler, "codes"):
-        order = _order(labeler)
-        rows: list[Row] = []
+        place = {name: i for i, name in enumerate(labeler.observations)}
+        order = [place[name] for name in columns]
         for text in texts:
             codes, note = labeler.codes(text)
-            rows.append(([codes[i] for i in order], note, None))
-        return rows
-    columns = _columns(labeler)
-    rows = []
+            yield [codes[i] for i in order], note, None
+        return
     # A neural labeler's evidence costs a forward pass a word, so it is only made where it is asked for.
     read = getattr(labeler, "explain_many", labeler.label_many) if settings.evidence else labeler.label_many
     for text, said in zip(texts, read(texts), strict=True):
         values = settle_uncertain(said.values, settings.uncertain)
         if settings.propagate_parents:
             values = with_parents(values)
-        record: dict[str, Any] | None = None
-        if settings.evidence:
-            record = {"evidence": [evidence_record(item, text) for item in said.evidence]}
-            if said.note:
-                record["note"] = said.note
-            scores = getattr(said, "scores", None)
-            if scores:
-                record["scores"] = {
-                    name: {value.value: round(float(score), 6) for value, score in of.items()}
-                    for name, of in scores.items()
-                }
-        rows.append(([values[name].chexpert for name in columns], said.note, record))
-    return rows
+        record = _record(said, text) if settings.evidence else None
+        yield [values[name].chexpert for name in columns], said.note, record
+
+
+def _record(said: ReportLabels, text: str) -> dict[str, Any]:
+    record: dict[str, Any] = {"evidence": [evidence_record(item, text) for item in said.evidence]}
+    if said.note:
+        record["note"] = said.note
+    scores = getattr(said, "scores", None)
+    if scores:
+        record["scores"] = {
+            name: {value.value: round(float(score), 6) for value, score in of.items()} for name, of in scores.items()
+        }
+    return record
 
 
 def _columns(labeler: Any) -> list[str]:
@@ -231,22 +270,18 @@ def _columns(labeler: Any) -> list[str]:
     ]
 
 
-def _order(labeler: Any) -> list[int]:
-    place = {name: i for i, name in enumerate(labeler.observations)}
-    return [place[name] for name in _columns(labeler)]
-
-
 def _stamp(reports: ReportInput, settings: Settings, columns: Sequence[str]) -> list[Any]:
     vocabulary = [Path(file).read_text(encoding="utf-8") for file in settings.vocabulary]
     return [reports.stamp(), repr(settings), list(columns), vocabulary]
 
 
-def _count(summary: LabelingSummary, columns: Sequence[str], row: Row) -> None:
-    codes, note, _ = row
-    if note:
-        summary.notes[note] += 1
-    for column, code in zip(columns, codes, strict=True):
-        summary.counts[column][LabelValue.from_chexpert(code).value] += 1
+def _count(summary: LabelingSummary, labeled: Labeled) -> None:
+    for name, tally in labeled.counts.items():
+        counts = summary.counts[name]
+        for code, times in tally.items():
+            counts[LabelValue.from_chexpert(code).value] += times
+        counts[LabelValue.NOT_MENTIONED.value] += len(labeled.rows) - tally.total()
+    summary.notes.update(row.note for row in labeled.rows if row.note)
 
 
 def _run(
@@ -257,8 +292,8 @@ def _run(
     done: int,
     seen: set[int],
     summary: LabelingSummary,
-) -> Iterator[tuple[Chunk, list[Row]]]:
-    """(chunk, rows) in the order of the input, from this process or from workers; the first `done` reports are skipped."""
+) -> Iterator[tuple[Chunk, Labeled]]:
+    """(chunk, labels) in the order of the input, from this process or from workers; the first `done` reports are skipped."""
 
     def fresh() -> Iterator[Chunk]:
         skipped = 0
@@ -282,7 +317,7 @@ def _run(
         return
     spawn = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(workers, mp_context=spawn, initializer=_start_worker, initargs=(settings,)) as pool:
-        waiting: deque[tuple[Chunk, Future[list[Row]]]] = deque()
+        waiting: deque[tuple[Chunk, Future[Labeled]]] = deque()
         try:
             for chunk in fresh():
                 waiting.append((chunk, pool.submit(_work, chunk.texts)))
@@ -309,7 +344,7 @@ def _start_worker(settings: Settings) -> None:
     _worker = (make_labeler(settings), settings)
 
 
-def _work(texts: list[str]) -> list[Row]:
+def _work(texts: list[str]) -> Labeled:
     assert _worker is not None
     return label_chunk(*_worker, texts)
 
@@ -317,19 +352,19 @@ def _work(texts: list[str]) -> list[Row]:
 class _ArchiveWriter:
     """Collects statements and adds them to the archive's labels, some thousand studies a commit."""
 
-    STUDIES = CHUNK * 25
+    STUDIES = CHUNK * 100
 
     def __init__(self, path: Path, said_by: str) -> None:
         self.path, self.said_by = path, said_by
         self.rows: dict[str, list[str]] = {"study_id": [], "finding": [], "value": []}
         self.studies = 0
 
-    def add(self, ids: Sequence[str], columns: Sequence[str], codes: Sequence[Sequence[int | None]]) -> None:
-        for name, row in zip(ids, codes, strict=True):
-            for column, code in zip(columns, row, strict=True):
+    def add(self, ids: Sequence[str], columns: Sequence[str], cells: Sequence[str]) -> None:
+        for name, row in zip(ids, cells, strict=True):
+            for column, cell in zip(columns, row.split(","), strict=True):
                 self.rows["study_id"].append(name)
                 self.rows["finding"].append(column)
-                self.rows["value"].append(LabelValue.from_chexpert(code).value)
+                self.rows["value"].append(LabelValue.from_chexpert(int(cell) if cell else None).value)
         self.studies += len(ids)
         if self.studies >= self.STUDIES:
             self.flush()
