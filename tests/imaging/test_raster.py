@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import struct
+import zlib
 from io import BytesIO
 from pathlib import Path
 
@@ -87,6 +89,35 @@ def test_12_bit_data_in_a_16_bit_png_is_scaled_by_its_own_depth(tmp_path: Path) 
 def test_8_bit_data_in_a_16_bit_png_is_not_stretched(tmp_path: Path) -> None:
     wide = np.array([[0, 10, 100]], np.uint16)
     assert read_image(saved(Image.fromarray(wide), tmp_path / "a.png")).pixels.tolist() == [[0, 10, 100]]
+
+
+def wide_png(path: Path, values: np.ndarray) -> Path:
+    """A 16-bit PNG of (H, W, 2) gray and alpha, or (H, W, 3) color."""
+
+    def chunk(kind: bytes, content: bytes) -> bytes:
+        return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
+
+    height, width, bands = values.shape
+    header = struct.pack(">IIBBBBB", width, height, 16, {2: 4, 3: 2}[bands], 0, 0, 0)
+    rows = b"".join(b"\0" + row.astype(">u2").tobytes() for row in values)
+    chunks = chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
+    path.write_bytes(b"\x89PNG\r\n\x1a\n" + chunks)
+    return path
+
+
+def test_16_bit_color_keeps_its_top_byte(tmp_path: Path) -> None:
+    values = np.repeat(np.array([[[0], [257 * 100], [65535]]], np.uint16), 3, axis=2)
+    assert read_image(wide_png(tmp_path / "a.png", values)).pixels.tolist() == [[0, 100, 255]]
+
+
+@pytest.mark.parametrize("bands", [2, 3])
+def test_12_bit_data_in_16_bit_color_or_alpha_is_refused_rather_than_shown_black(tmp_path: Path, bands: int) -> None:
+    values = np.full((4, 5, bands), 4095, np.uint16)
+    values[..., 1:2] = 65535 if bands == 2 else 4095  # alpha is opaque
+    path = wide_png(tmp_path / "a.png", values)
+    assert reason(path) == "unsupported_depth"
+    with pytest.raises(ImageError, match=r"16 bits a channel, of which the values use 12 at most: .* 16 levels"):
+        read_image(path)
 
 
 def test_float_tiff_in_the_unit_range_is_a_share_of_white(tmp_path: Path) -> None:

@@ -66,7 +66,7 @@ def read_image(path: str | os.PathLike[str], *, limits: Limits = Limits()) -> Ra
 
     Raises:
         ImageError: with `reason` missing, is_directory, empty, too_large, not_an_image, truncated, no_pixels,
-            multi_frame, unsupported_syntax or unreadable.
+            multi_frame, unsupported_syntax, unsupported_depth or unreadable.
 
     Example:
         >>> read_image("no/such/file.dcm")

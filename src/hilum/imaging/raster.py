@@ -6,12 +6,17 @@ black on a radiograph. CMYK goes through RGB. The camera's rotation (EXIF, TIFF 
 16-bit gray is scaled by its data's bit depth, the smallest 2**n - 1 (n from 8 to 16) that no value exceeds: datasets
 such as PadChest hold 12-bit data in 16-bit files, which the full range of 65535 would show nearly black. Nothing is
 clipped, and, unlike after a stretch from minimum to maximum, exposures stay comparable.
+
+16-bit color, and 16-bit gray with alpha, are decoded to their top byte. Data that leave the upper half of that byte
+empty (12 bits in 16) are refused, for what is left of them would be a few nearly black levels.
 """
 
 from __future__ import annotations
 
 import warnings
+from collections.abc import Mapping
 from io import BytesIO
+from typing import Any
 
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
@@ -22,6 +27,8 @@ from hilum.imaging.luma import rgb_to_gray
 
 STARTS = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"II*\0", b"MM\0*", b"II+\0", b"MM\0+", b"BM")
 FORMATS = ("PNG", "JPEG", "TIFF", "BMP")
+PNG_DEPTH = 24  # in the header chunk, which is always first (ISO/IEC 15948, 11.2.2)
+TIFF_DEPTH = 258
 TIFF_PHOTOMETRIC = 262
 WHITE_IS_ZERO = 0
 WIDE_MODES = ("I", "F", "I;16", "I;16B", "I;16L", "I;16N")
@@ -51,8 +58,12 @@ def read_raster(content: bytes, limits: Limits, name: str) -> np.ndarray:
             warnings.simplefilter("ignore")  # of size, checked below, and of damaged metadata
             with Image.open(BytesIO(content), formats=FORMATS) as image:
                 _check(image, limits, name)
-                white_is_zero = getattr(image, "tag_v2", {}).get(TIFF_PHOTOMETRIC) == WHITE_IS_ZERO
+                tags = getattr(image, "tag_v2", {})
+                white_is_zero = tags.get(TIFF_PHOTOMETRIC) == WHITE_IS_ZERO
+                is_cut = content[PNG_DEPTH] == 16 if image.format == "PNG" else 16 in _depths(tags)
                 image.load()
+                if is_cut and len(image.getbands()) > 1:
+                    _check_depth(image, name)
                 upright = ImageOps.exif_transpose(image)
                 if upright.mode in WIDE_MODES:
                     return _wide_to_bytes(np.asarray(upright), white_is_zero)
@@ -77,6 +88,22 @@ def _check(image: Image.Image, limits: Limits, name: str) -> None:
     if frames > 1 and image.format != "MPO":  # MPO: a JPEG with a camera's preview behind the picture
         raise ImageError(
             f"{name}: {frames} pages; expected a single radiograph. Export the page you want.", "multi_frame"
+        )
+
+
+def _depths(tags: Mapping[int, Any]) -> tuple[int, ...]:
+    depths = tags.get(TIFF_DEPTH, ())
+    return depths if isinstance(depths, tuple) else (depths,)
+
+
+def _check_depth(image: Image.Image, name: str) -> None:
+    """Refuse what the decoder's cut from 16 bits to the top byte leaves nearly black."""
+    top = int(np.asarray(image.convert("RGB")).max())
+    if top < 128:
+        raise ImageError(
+            f"{name}: 16 bits a channel, of which the values use {top.bit_length() + 8} at most: reading them would keep "
+            f"{top + 1} levels. Save the picture as 16-bit gray without alpha, or as 8-bit.",
+            "unsupported_depth",
         )
 
 
