@@ -77,22 +77,34 @@ def read_corpus(source: str | Path, text_columns: Sequence[str] = (), id_column:
     return Corpus(named, together, told, policy, len(texts) - len(kept))
 
 
-def silver_from_rules() -> Silver:
-    """The rule labeler as a source of labels."""
-    from hilum.reports.rules import RuleLabeler
+class RuleSilver:
+    """The rule labeler as a source of labels, and of where in a sentence a finding is named."""
 
-    labeler = RuleLabeler()
-    order = [labeler.observations.index(name) for name in HEADS]
-    code_of = {None: BLANK, 1: POSITIVE, 0: NEGATIVE, -1: UNCERTAIN}
+    def __init__(self) -> None:
+        from hilum.reports.rules import RuleLabeler
 
-    def label(texts: Sequence[str]) -> np.ndarray:
+        self.labeler = RuleLabeler()
+        self._order = [self.labeler.observations.index(name) for name in HEADS]
+
+    def __call__(self, texts: Sequence[str]) -> np.ndarray:
+        """(N, heads) class codes."""
         codes = np.empty((len(texts), len(HEADS)), dtype=np.int8)
         for row, text in enumerate(texts):
-            said = labeler.codes(text)[0]
-            codes[row] = [code_of[said[place]] for place in order]
+            said = self.labeler.codes(text)[0]
+            codes[row] = [_CODE_OF[said[place]] for place in self._order]
         return codes
 
-    return label
+    def mentions(self, sentence: str) -> list[tuple[str, int, int]]:
+        """(finding, start, end) of every finding named in a sentence."""
+        return [(item.observation, *item.mention) for item in self.labeler.label(sentence).evidence]
+
+
+def silver_from_rules() -> RuleSilver:
+    """The rule labeler as a source of labels."""
+    return RuleSilver()
+
+
+_CODE_OF = {None: BLANK, 1: POSITIVE, 0: NEGATIVE, -1: UNCERTAIN}
 
 
 def grid_codes(grid: LabelGrid, ids: Sequence[str], where: str) -> tuple[list[int], np.ndarray]:

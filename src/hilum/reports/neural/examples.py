@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from copy import copy
 
 import numpy as np
 
 from hilum.reports.grid import BLANK, NO_FINDING, POSITIVE
-from hilum.reports.neural.corpus import Silver
+from hilum.reports.neural.corpus import RuleSilver, Silver
 from hilum.reports.neural.fit import Examples
 from hilum.reports.neural.network import HEADS
 from hilum.reports.neural.paraphrase import Paraphraser, sentences_of
+from hilum.reports.neural.swap import FindingSwapper
 from hilum.reports.neural.tokens import ReportTokenizer
 
 # How likely a composed report's sentence is paraphrased.
@@ -53,9 +55,10 @@ class SilverExamples:
         self.codes, self.too_long = codes[kept], len(texts) - len(kept)
         self.composed = round(compose * len(kept)) if silver is not None else 0
         # Each sentence once: what is rare in reports is as frequent here as what is common.
-        self.sentences = (
-            sorted({sentence for text in texts for sentence in sentences_of(text)}) if self.composed else []
-        )
+        self.sentences = _sentences(texts) if self.composed else []
+        self.favored: list[str] = []
+        self.swap = 0.0
+        self.swapper: FindingSwapper | None = None
 
     def epoch(self, number: int) -> Examples:
         """All real reports and fresh composed ones."""
@@ -70,11 +73,31 @@ class SilverExamples:
         rows = chance.integers(len(self.ids), size=many - len(made.ids))
         return Examples([*(self.ids[row] for row in rows), *made.ids], np.concatenate([self.codes[rows], made.codes]))
 
+    def with_sentences_of(self, texts: Sequence[str], swap: float) -> SilverExamples:
+        """The same reports, but half of the sentences of composed ones come from `texts`, and in some a finding is swapped.
+
+        Args:
+            texts: reports, such as the experts'; what is composed of them is labeled by the rules.
+            swap: share of the sentences in which another finding is named; only where labels come from the rules.
+        """
+        other = copy(self)
+        if self.composed:
+            other.favored = _sentences(texts)
+            if swap and isinstance(self.silver, RuleSilver):
+                other.swap = swap
+                other.swapper = FindingSwapper(self.silver, [*self.sentences, *other.favored])
+        return other
+
     def some_sentences(self, chance: np.random.Generator, most: int) -> str:
         """One to `most` sentences of any reports, as one text."""
-        drawn = chance.integers(len(self.sentences), size=int(chance.integers(1, most + 1)))
-        told = [self.sentences[place] for place in drawn]
-        return " ".join(_PARAPHRASER.sentence(s, chance) if chance.random() < _PARAPHRASED else s for s in told)
+        return " ".join(self._sentence(chance) for _ in range(int(chance.integers(1, most + 1))))
+
+    def _sentence(self, chance: np.random.Generator) -> str:
+        pool = self.favored if self.favored and chance.random() < 0.5 else self.sentences
+        sentence = pool[chance.integers(len(pool))]
+        if self.swapper is not None and chance.random() < self.swap:
+            return self.swapper(sentence, chance)
+        return _PARAPHRASER.sentence(sentence, chance) if chance.random() < _PARAPHRASED else sentence
 
     def _compose(self, many: int, chance: np.random.Generator) -> Examples:
         assert self.silver is not None
@@ -180,6 +203,10 @@ def join_codes(one: np.ndarray, other: np.ndarray) -> np.ndarray:
     last = HEADS.index(NO_FINDING)
     joined[:, last] = np.where((one[:, last] == POSITIVE) & (other[:, last] == POSITIVE), POSITIVE, BLANK)
     return joined
+
+
+def _sentences(texts: Sequence[str]) -> list[str]:
+    return sorted({sentence for text in texts for sentence in sentences_of(text)})
 
 
 def tokenized(

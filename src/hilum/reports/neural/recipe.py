@@ -48,6 +48,9 @@ class LabelerRecipe(BaseModel):
     )
     compose_sentences: int = Field(8, ge=1, description="most sentences of a composed report")
     replay: float = Field(0.0, ge=0, description="rule-labeled reports per expert-labeled one in stage two")
+    swap: float = Field(
+        0.0, ge=0, le=1, description="share of stage two's composed sentences in which another finding is named"
+    )
     join: float = Field(
         0.0, ge=0, description="expert-labeled reports joined with sentences of others, per expert-labeled one"
     )
@@ -88,8 +91,9 @@ class LabelerRecipe(BaseModel):
         "balance": "none",
         "gold_balance": "sampling",
         "compose": 2.0,
-        "replay": 8.0,
-        "join": 2.0,
+        "replay": 10.0,
+        "join": 1.0,
+        "swap": 0.5,
         "gold_held_out": 0.0,
         "evaluate_steps": 500,
         "patience": 8,

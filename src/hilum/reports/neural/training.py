@@ -152,7 +152,7 @@ def train_labeler(
             config.max_tokens,
             variants,
             Paraphraser() if "paraphrase" in augment else None,
-            silver_examples,
+            silver_examples.with_sentences_of(texts, recipe.swap),
             recipe.replay,
             recipe.join,
             recipe.seed,
