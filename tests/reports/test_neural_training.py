@@ -25,6 +25,7 @@ from hilum.reports.neural.network import HEADS, CheXbert, encoder_from_config, l
 from hilum.reports.neural.occlusion import explain
 from hilum.reports.neural.paraphrase import Paraphraser
 from hilum.reports.neural.recipe import LabelerRecipe
+from hilum.reports.neural.swap import FindingSwapper
 from hilum.reports.neural.tokens import ReportTokenizer
 from hilum.reports.neural.training import train_labeler, training_data
 from hilum.reports.neural.wordpieces import learn_wordpieces
@@ -162,6 +163,31 @@ def test_a_joined_report_has_the_labels_of_both_parts() -> None:
     np.testing.assert_array_equal(rules(told), labels)
     assert len(gold.epoch(0).ids) == 10 + 30
     assert all(len(text.split()) > len(texts[row // 3].split()) for row, text in enumerate(told))
+
+
+def test_swapped_findings_bring_doubt_to_findings_that_never_had_it() -> None:
+    rules = silver_from_rules()
+    sentences = ["Possible effusion.", "There is edema.", "No pneumothorax.", "The heart is normal in size."]
+    swapper, chance = FindingSwapper(rules, sentences), np.random.default_rng(0)
+    assert swapper(sentences[3], chance) == sentences[3]  # the size of the heart is not swapped
+    told = [swapper(sentence, chance) for sentence in sentences * 40]
+    codes = rules(told)
+    for finding in ("Edema", "Pneumothorax", "Pleural Effusion"):
+        assert (codes[:, HEADS.index(finding)] == 3).sum() > 5
+    assert {"Possible edema.", "No effusion.", "There is pneumothorax."} <= set(told)
+
+
+def test_stage_two_composes_from_the_experts_sentences_and_labels_them_by_the_rules() -> None:
+    rules, texts = silver_from_rules(), reports(20)
+    expert = ["There is fracture.", "Possible fracture."]
+    tokenizer = ReportTokenizer.trained_on([*texts, *expert * 3], 200)
+    silver = SilverExamples(texts, rules(texts), tokenizer, 64, rules, compose=1.0)
+    drawn = silver.with_sentences_of(expert, swap=0.5).draw(60, np.random.default_rng(0))
+    fracture = HEADS.index("Fracture")
+    assert len(drawn.ids) == 60
+    assert (drawn.codes[:30, fracture] == 0).all()  # real reports
+    assert set(drawn.codes[30:, fracture]) >= {1, 3}  # composed ones
+    assert not silver.favored
 
 
 def settings(**changes: object) -> StageSettings:
