@@ -14,7 +14,7 @@ from hilum.reports.language import why_unread
 from hilum.reports.lexicon import CHEXPERT, OWN, load_lexicon
 from hilum.reports.scope import read_sentence
 from hilum.reports.sectioning import sections
-from hilum.reports.sentence import Reading, Statement
+from hilum.reports.sentence import STAYS, Reading, Statement
 from hilum.reports.words import clean, sentences
 
 RULES_VERSION = "1"
@@ -135,9 +135,10 @@ class RuleLabeler:
             body = cleaned if stop - begin == len(cleaned) else cleaned[begin:stop]
             for start, end in sentences(body):
                 statements, looks_back = read(body[start:end])
-                if looks_back:
+                if looks_back and looks_back != STAYS:
                     _revise(placed, before, looks_back)
                 if not statements:
+                    before = before if looks_back else []
                     continue
                 if recommending:
                     statements = tuple(s._replace(code=-1, weak=True) if s.code == 1 else s for s in statements)

@@ -10,7 +10,7 @@ added termination. Clauses, conjoined subjects and predicates of size are resolv
 from __future__ import annotations
 
 from hilum.reports.lexicon import Lexicon, Role
-from hilum.reports.sentence import NOTHING, Item, Reading, Sentence, Statement, clauses_of, unsay_changes
+from hilum.reports.sentence import NOTHING, STAYS, Item, Reading, Sentence, Statement, clauses_of, unsay_changes
 from hilum.reports.structures import read_structures
 
 
@@ -48,8 +48,8 @@ def _looks_back(sentence: Sentence) -> int:
     subjects, doubts, denials = sentence.lexicon.anaphora
     if words[0] in denials:
         return 1 if not any(item.sense.role == Role.MENTION for item in sentence.items) else 0
-    if (words[0] in subjects) and not doubts.isdisjoint(words):
-        return -1
+    if words[0] in subjects:
+        return -1 if not doubts.isdisjoint(words) else STAYS
     return 0
 
 
@@ -324,6 +324,7 @@ _STOPS = frozenset(
         "/",
         "with",
         "no",
+        "not",
         "without",
         "be",
         "have",

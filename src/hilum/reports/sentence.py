@@ -31,12 +31,16 @@ class Item(NamedTuple):
 
 
 class Reading(NamedTuple):
-    """All statements of a sentence, and what it says of the sentence before: 0 nothing, -1 doubts it, 1 denies it."""
+    """All statements of a sentence, and what it says of the one before.
+
+    `looks_back` is 0 for nothing, -1 where it doubts it, 1 where it denies it, and STAYS where it only goes on about it.
+    """
 
     statements: tuple[Statement, ...]
     looks_back: int = 0
 
 
+STAYS = 2
 NOTHING = Reading(())
 _SKIPPED_MARKS = frozenset("()[]\"'`“”’*")
 _HOLE = frozenset(("xxxx", "xxx", "xxxxx"))

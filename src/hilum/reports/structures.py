@@ -12,7 +12,8 @@ from hilum.reports.sentence import Item, Sentence, Statement
 
 _PREDICATES = (Role.ENLARGED, Role.NORMAL, Role.BORDERLINE, Role.STABLE, Role.LIMITED, Role.WEAKLY_DOUBTS_BEFORE)
 _CUTS = (Role.COMMA, Role.AND, Role.OR, Role.PAUSES, Role.SLASH, Role.VERSUS)
-_DOUBTS = (Role.DOUBTS_AFTER, Role.DOUBTS_UNLESS_DENIED, Role.DOUBTS_BEFORE, Role.STRONGLY_DOUBTS_BEFORE)
+_DOUBTS = (Role.DOUBTS_AFTER, Role.DOUBTS_UNLESS_DENIED)
+_DOUBTS_BEHIND = (Role.DOUBTS_BEFORE, Role.STRONGLY_DOUBTS_BEFORE)
 
 
 class _Chunk:
@@ -66,7 +67,8 @@ def _chunks(sentence: Sentence, items: list[Item]) -> list[_Chunk]:
                 chunk.predicates.append(item)
         elif role in (Role.NEGATES_AFTER, Role.NEGATES_NEAR):
             chunk.negation = item
-        elif role in _DOUBTS:
+        elif role in _DOUBTS_BEHIND or (role in _DOUBTS and not (chunk.structures and chunk.predicates)):
+            # "prominent mediastinum, possibly the aorta": what follows a settled size is a guess at its cause.
             chunk.doubt = item
     return chunks
 
