@@ -166,6 +166,20 @@ def test_a_statement_replaces_the_older_one(archive: Archive) -> None:
     assert len(archive.labels(where="image_id IS NULL AND said_by = 'rules@1'")) == 1
 
 
+def test_reports_that_came_later_are_attached_to_studies_already_there(archive: Archive) -> None:
+    ids = {"study_id": ["s0", "s1"], "patient_id": ["p0", "p1"]}
+    archive.add_studies(pa.table({**ids, "report": [None, "IMPRESSION: old"], "impression": [None, "old"]}))
+    late = pa.table({"study_id": ["s1", "s0", "s9"], "report": ["IMPRESSION: new", "plain", "lost"]})
+    sections = pa.array(["new", None, None], pa.string())
+    assert archive.update_studies(late.append_column("impression", sections)) == 2
+    assert archive.studies(["study_id", "patient_id", "report", "impression"]).to_pylist() == [
+        {"study_id": "s0", "patient_id": "p0", "report": "plain", "impression": None},
+        {"study_id": "s1", "patient_id": "p1", "report": "IMPRESSION: new", "impression": "new"},
+    ]
+    with pytest.raises(ArchiveError, match="there is no column 'raport'"):
+        archive.update_studies(pa.table({"study_id": ["s0"], "raport": ["x"]}))
+
+
 def test_a_label_value_outside_the_four_is_refused(archive: Archive) -> None:
     rows = {"study_id": ["s"], "finding": ["Edema"], "value": ["1"], "said_by": ["me"]}
     with pytest.raises(

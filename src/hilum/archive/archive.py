@@ -23,7 +23,7 @@ from hilum.archive.lock import write_lock
 from hilum.archive.manifest import NAME as MANIFEST_NAME
 from hilum.archive.manifest import Manifest, load_manifest, save_manifest
 from hilum.archive.pixels import PixelReader
-from hilum.archive.schema import SCHEMAS, embedding_schema, fit
+from hilum.archive.schema import SCHEMAS, STUDIES, embedding_schema, fit
 from hilum.archive.table import Table, explain_failed_write
 from hilum.errors import ArchiveError
 
@@ -189,6 +189,26 @@ class Archive:
     def add_studies(self, rows: pa.Table) -> int:
         """Add studies; those whose `study_id` is there already are left as they are. Returns how many were added."""
         return self._add_new("studies", "study_id", rows)
+
+    def update_studies(self, rows: pa.Table) -> int:
+        """Give studies that are there other values, such as reports that came later, in one commit.
+
+        Args:
+            rows: `study_id` and the columns to change; columns that are not given keep their values. Give the sections
+                together with a report: those of the older text would stay.
+
+        Returns:
+            How many studies were changed; ids that are not in the archive are left out.
+        """
+        given = [name for name in STUDIES.names if name in rows.column_names]
+        fitted = _last_of_each(fit("studies", rows).select(given), "study_id")
+        with self.writing():
+            table = self._tables["studies"]
+            known = pa.array(table.read(["study_id"])["study_id"].to_pylist(), pa.string())
+            fitted = fitted.filter(pc.is_in(fitted["study_id"], value_set=known))
+            if len(given) > 1:
+                table.update_column(fitted, "study_id")
+        return len(fitted)
 
     def add_rejects(self, rows: pa.Table) -> int:
         """Add files that could not be used (`source`, `path`, `reason`, `message`); `when` is now where absent."""
