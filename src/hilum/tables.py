@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import csv
 import gzip
+import io
 import logging
 import re
 import zlib
@@ -19,7 +20,7 @@ import pyarrow.compute as pc
 import pyarrow.csv
 import pyarrow.parquet
 
-from hilum.errors import TableError
+from hilum.errors import TableError, UsageError
 from hilum.findings import suggest
 
 log = logging.getLogger(__name__)
@@ -77,6 +78,44 @@ def read_table(
         table = table.set_column(table.column_names.index(id_column), id_column, ids)
         _require_good_ids(path, id_column, ids.to_pylist())
     return table
+
+
+def check_place(path: str | Path) -> None:
+    """Fail when no file can be written at `path`: worth asking before a long computation.
+
+    Raises:
+        UsageError: a folder is there, or a file stands where its folder should be.
+    """
+    path = Path(path)
+    if path.is_dir():
+        raise UsageError(f"{path} is a folder; expected the name of a CSV file, such as {path / 'table.csv'}.")
+    above = next((folder for folder in path.parents if folder.exists()), Path())
+    if not above.is_dir():
+        raise UsageError(f"{path}: {above} is a file, not a folder. Name another file to write.")
+
+
+def write_table(path: str | Path, table: pa.Table) -> None:
+    """Write a table as CSV, null as a blank cell; the file is complete or absent.
+
+    Raises:
+        UsageError: the file cannot be written there.
+    """
+    path = Path(path)
+    check_place(path)
+    temporary = path.with_name(f".{path.name}.tmp")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        pyarrow.csv.write_csv(table, temporary)
+        temporary.replace(path)
+    except OSError as error:
+        raise UsageError(f"{path} cannot be written ({error.strerror or error}). Name another file.") from error
+
+
+def csv_text(table: pa.Table) -> str:
+    """The text that `write_table` would write."""
+    stream = io.BytesIO()
+    pyarrow.csv.write_csv(table, stream)
+    return stream.getvalue().decode()
 
 
 def require_columns(path: str | Path, columns: Sequence[str], needed: Iterable[str]) -> None:

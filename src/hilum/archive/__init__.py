@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from hilum.archive.archive import Archive, Embeddings
 from hilum.archive.checks import Problem, check, looks_inverted
+from hilum.archive.export import export_labels
 from hilum.archive.manifest import Manifest
 from hilum.archive.schema import SECTIONS, SPLITS, VIEWS
 from hilum.archive.splits import assign_splits, hashed_split, patients_in_two_splits
@@ -19,6 +20,7 @@ __all__ = [
     "Problem",
     "assign_splits",
     "check",
+    "export_labels",
     "hashed_split",
     "looks_inverted",
     "patients_in_two_splits",

@@ -10,12 +10,12 @@ import typer
 if TYPE_CHECKING:
     from hilum.reports.agreement import Agreement, AgreementRow
 
-app = typer.Typer(help="Compare tables of report labels.", no_args_is_help=True)
+app = typer.Typer(help="Compare tables of report labels; export an archive's labels.", no_args_is_help=True)
 
 
 @app.callback()
 def labels() -> None:
-    """Compare tables of report labels."""
+    """Compare tables of report labels; export an archive's labels."""
 
 
 @app.command("compare")
@@ -65,6 +65,31 @@ def compare(
         )
     else:
         _show(result)
+
+
+@app.command("export")
+def export(
+    archive: Annotated[Path, typer.Argument(help="The archive.")],
+    out: Annotated[Path | None, typer.Option("--out", "-o", help="CSV to write; default: standard output.")] = None,
+    said_by: Annotated[
+        str | None, typer.Option(help="Whose labels, as in dataset:nih; not needed where only one has spoken.")
+    ] = None,
+    where: Annotated[str | None, typer.Option(help="Which images, for example \"split = 'test'\".")] = None,
+) -> None:
+    """Write an archive's labels as a table: a row an image, a column a finding; 1, 0, -1 (uncertain) or blank.
+
+    Example: hilum labels export archive -o truth.csv --said-by dataset:nih --where "split = 'test'"
+    """
+    from hilum.archive import Archive, export_labels
+    from hilum.tables import csv_text, write_table
+
+    table = export_labels(Archive.open(archive), said_by, where)
+    if out is None:
+        typer.echo(csv_text(table), nl=False)
+        return
+    write_table(out, table)
+    typer.echo(f"{len(table):,} images, {len(table.column_names) - 4} findings", err=True)
+    typer.echo(out)
 
 
 def _show(result: Agreement) -> None:

@@ -31,8 +31,6 @@ def zeroshot(
 
     Example: hilum zeroshot runs/chexzero archive --finding "pleural effusion" --out scores.csv
     """
-    import io
-
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
@@ -85,8 +83,6 @@ def zeroshot(
             )
         typer.echo(out)
     else:
-        import pyarrow.csv
+        from hilum.tables import csv_text
 
-        text = io.BytesIO()
-        pyarrow.csv.write_csv(result.table(), text)
-        typer.echo(text.getvalue().decode(), nl=False)
+        typer.echo(csv_text(result.table()), nl=False)

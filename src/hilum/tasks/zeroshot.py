@@ -10,7 +10,6 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.csv
 
 from hilum.archive import Archive
 from hilum.errors import UsageError
@@ -18,6 +17,7 @@ from hilum.findings import CHEXPERT_NAMES, canonical, find, fold
 from hilum.models import Model, load_all
 from hilum.models.model import unit_rows
 from hilum.models.zero_shot import PromptSet, finding_vectors, load_prompts, pair_scores
+from hilum.tables import check_place, write_table
 from hilum.tasks.embed import OnBatch, embed, vectors_of
 
 
@@ -90,7 +90,7 @@ def zeroshot(
         >>> hilum.zeroshot("runs/chexzero", "archive", ["pleural effusion"]).table()  # doctest: +SKIP
     """
     if out is not None:
-        _check_out(Path(out))  # before the embedding, which may take hours
+        check_place(Path(out))  # before the embedding, which may take hours
     names = check_findings(list(findings) if findings is not None else list(CHEXPERT_NAMES), free_text)
     prompt_set = prompts if isinstance(prompts, PromptSet) else load_prompts(prompts)
     archive = archive if isinstance(archive, Archive) else Archive.open(Path(archive))
@@ -119,35 +119,8 @@ def zeroshot(
         prompt_set.name,
     )
     if out is not None:
-        write_scores(result, Path(out))
+        write_table(Path(out), result.table())
     return result
-
-
-def write_scores(result: ZeroShot, path: Path) -> None:
-    """Write the scores as CSV; the file is complete or absent.
-
-    Raises:
-        UsageError: a folder is in the file's place, or the file cannot be written.
-    """
-    _check_out(path)
-    temporary = path.with_name(f".{path.name}.tmp")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        pyarrow.csv.write_csv(result.table(), temporary)
-        temporary.replace(path)
-    except OSError as error:
-        raise UsageError(
-            f"{path}: the scores cannot be written ({error.strerror or error}). Name another file with --out; the image "
-            "embeddings are kept, so the same query is quick."
-        ) from error
-
-
-def _check_out(path: Path) -> None:
-    if path.is_dir():
-        raise UsageError(f"{path} is a folder; expected the name of a CSV file, such as {path / 'scores.csv'}.")
-    above = next((folder for folder in path.parents if folder.exists()), Path())
-    if not above.is_dir():
-        raise UsageError(f"{path}: {above} is a file, not a folder. Name another file to write.")
 
 
 _WORDS = {
