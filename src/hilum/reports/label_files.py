@@ -20,7 +20,7 @@ from hilum.errors import ReportError
 from hilum.findings import LabelValue
 
 if TYPE_CHECKING:
-    from hilum.reports.labeling import Row
+    from hilum.reports.labeling import Labeled
 
 
 class Output:
@@ -79,17 +79,16 @@ class Output:
         self._remember()
         return self
 
-    def write(self, ids: Sequence[str], rows: Sequence[Row]) -> None:
-        """Add the rows of one chunk."""
+    def write(self, ids: Sequence[str], labeled: Labeled) -> None:
+        """Add one chunk."""
         if self.table:
-            lines = [f"{_quoted(name)},{row.cells}\r\n" for name, row in zip(ids, rows, strict=True)]
+            lines = [f"{_quoted(name)},{cells}\r\n" for name, cells in zip(ids, labeled.cells, strict=True)]
             self._files["table"].write("".join(lines))
         if self.evidence:
-            for name, row in zip(ids, rows, strict=True):
-                self._files["evidence"].write(f'{{"id": {json.dumps(name, ensure_ascii=False)}, {row.record}\n')
-        for name, row in zip(ids, rows, strict=True):
-            if row.note:
-                self._note(name, row.note)
+            for name, record in zip(ids, labeled.records, strict=True):
+                self._files["evidence"].write(f'{{"id": {json.dumps(name, ensure_ascii=False)}, {record}\n')
+        for place, note in labeled.notes.items():
+            self._note(ids[place], note)
         self.done += len(ids)
         self._remember()
 

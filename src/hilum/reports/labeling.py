@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import logging
 import multiprocessing
@@ -150,10 +151,10 @@ def label(
         seen: set[int] = set()
         archive_rows = _ArchiveWriter(reports.path, labeler.said_by) if into_archive else None
         for chunk, results in _run(reports, settings, labeler, workers, output.done, seen, summary):
-            output.write(chunk.ids, results.rows)
+            output.write(chunk.ids, results)
             _count(summary, results)
             if archive_rows:
-                archive_rows.add(chunk.ids, columns, [row.cells for row in results.rows])
+                archive_rows.add(chunk.ids, columns, results.cells)
             summary.reports += len(chunk.ids)
             if progress:
                 progress(summary.reports, chunk.share_read)
@@ -182,24 +183,19 @@ def make_labeler(settings: Settings) -> Labeler:
     return RuleLabeler(settings.vocabulary or None, settings.compat)
 
 
-class Row(NamedTuple):
-    """One report's result, as text: it is made in a worker, so that the process that writes has little to do.
+class Labeled(NamedTuple):
+    """The results of one chunk as text: made in a worker, so that the process that writes has little to do.
 
     Attributes:
-        cells: the labels as they stand in the CSV, without the id.
-        note: why the report was left blank, or "".
-        record: the JSON of its labels and evidence without the opening brace and the id, where evidence is wanted.
+        cells: each report's labels as they stand in the CSV, without the id.
+        notes: place in the chunk -> why that report was left blank.
+        records: each report's labels and evidence as JSON, without the opening brace and the id; empty where not wanted.
+        counts: finding -> code -> how many.
     """
 
-    cells: str
-    note: str
-    record: str
-
-
-class Labeled(NamedTuple):
-    """The rows of one chunk, and finding -> code -> how many."""
-
-    rows: list[Row]
+    cells: list[str]
+    notes: dict[int, str]
+    records: list[str]
     counts: dict[str, Counter[int]]
 
 
@@ -207,21 +203,22 @@ _CELL = {None: "", 1: "1", 0: "0", -1: "-1"}
 
 
 def label_chunk(labeler: Labeler, settings: Settings, texts: Sequence[str]) -> Labeled:
-    """Labels of some reports as rows."""
+    """Labels of some reports."""
     columns = _columns(labeler)
     counts: dict[str, Counter[int]] = {name: Counter() for name in columns}
     tallies = list(counts.values())
-    rows: list[Row] = []
+    labeled = Labeled([], {}, [], counts)
     for codes, note, record in _codes(labeler, settings, texts, columns):
         for code, tally in zip(codes, tallies, strict=True):
             if code is not None:
                 tally[code] += 1
-        text = ""
+        if note:
+            labeled.notes[len(labeled.cells)] = note
+        labeled.cells.append(",".join([_CELL[code] for code in codes]))
         if record is not None:
             labels = {name: code for name, code in zip(columns, codes, strict=True) if code is not None}
-            text = json.dumps({"labels": labels, **record}, ensure_ascii=False)[1:]
-        rows.append(Row(",".join([_CELL[code] for code in codes]), note, text))
-    return Labeled(rows, counts)
+            labeled.records.append(json.dumps({"labels": labels, **record}, ensure_ascii=False)[1:])
+    return labeled
 
 
 def _codes(
@@ -280,8 +277,8 @@ def _count(summary: LabelingSummary, labeled: Labeled) -> None:
         counts = summary.counts[name]
         for code, times in tally.items():
             counts[LabelValue.from_chexpert(code).value] += times
-        counts[LabelValue.NOT_MENTIONED.value] += len(labeled.rows) - tally.total()
-    summary.notes.update(row.note for row in labeled.rows if row.note)
+        counts[LabelValue.NOT_MENTIONED.value] += len(labeled.cells) - tally.total()
+    summary.notes.update(labeled.notes.values())
 
 
 def _run(
@@ -342,6 +339,7 @@ _worker: tuple[Labeler, Settings] | None = None
 def _start_worker(settings: Settings) -> None:
     global _worker
     _worker = (make_labeler(settings), settings)
+    gc.freeze()  # the vocabulary stays for good: do not look at it again and again
 
 
 def _work(texts: list[str]) -> Labeled:
