@@ -5,6 +5,10 @@ from __future__ import annotations
 import csv
 import gzip
 import json
+import os
+import subprocess
+import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -402,3 +406,37 @@ def test_the_self_test_fails_loudly(capsys: pytest.CaptureFixture[str], monkeypa
     assert code == 1
     assert "WRONG" in said
     assert "self-test failed" in complaint
+
+
+def alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return "Z" not in Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0]
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not Path("/proc").is_dir(), reason="reads /proc")
+def test_a_killed_run_leaves_no_workers_and_goes_on(tmp_path: Path) -> None:
+    rows = [[f"s{i}", f"Small effusion {i}. No pneumothorax {i}. Heart size is normal {i}."] for i in range(60_000)]
+    path = write_csv(tmp_path / "r.csv", [["id", "report"], *rows])
+    command = [sys.executable, "-m", "hilum", "label", str(path), "-o", str(tmp_path / "out.csv"), "--workers", "2"]
+    running = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+    state = tmp_path / "out.csv.part.json"
+    for _ in range(600):
+        if state.exists() and json.loads(state.read_text())["done"] > 0:
+            break
+        time.sleep(0.05)
+    workers = [int(child) for child in Path(f"/proc/{running.pid}/task/{running.pid}/children").read_text().split()]
+    running.kill()
+    running.wait()
+    for _ in range(100):
+        if not any(map(alive, workers)):
+            break
+        time.sleep(0.1)
+    assert workers
+    assert not any(map(alive, workers))
+    said = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    assert "by an earlier run that was stopped" in said
+    assert [row["id"] for row in read(tmp_path / "out.csv")] == [row[0] for row in rows]

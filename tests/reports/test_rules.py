@@ -336,3 +336,15 @@ def test_reading_anew_equals_remembering() -> None:
     for example in packaged_examples():
         assert anew.codes(example.sentence) == remembering.codes(example.sentence)
         assert tuple(anew.label(example.sentence).codes().values()) == anew.codes(example.sentence)[0]
+
+
+def test_the_vocabulary_shown_in_the_documentation_works(tmp_path: Path) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "labeling.md").read_text(encoding="utf-8")
+    mine = tmp_path / "my.toml"
+    mine.write_text(page.split("```toml\n")[1].split("```")[0], encoding="utf-8")
+    labeler = RuleLabeler(mine)
+    assert codes(labeler, "Active TB. TB test. Old TB. Effusion below our threshold.") == {
+        "Tuberculosis": 1,
+        "Pleural Effusion": 0,
+    }
+    assert codes(labeler, "Old tuberculosis.") == {}
