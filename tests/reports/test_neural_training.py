@@ -463,6 +463,21 @@ def test_a_labeler_is_finetuned_on_expert_labels_alone(trained: Path, tmp_path: 
     assert load_labeler(trained).config.fingerprint in made.config.origin
 
 
+def test_blended_weights_lie_between_both_stages(trained: Path, tmp_path: Path) -> None:
+    source = write_reports(tmp_path / "reports.csv", reports(40))
+    gold = write_gold(tmp_path / "gold.csv", ["s1", "s2", "s3"], {"Edema": "-1"})
+    made = {}
+    for share in (1.0, 0.25):
+        recipe = SMALL.model_copy(update={"blend": share})
+        made[share] = train_labeler(
+            source, tmp_path / str(share), gold=gold, silver_stage=False, encoder=trained, recipe=recipe
+        ).network.state_dict()
+    start = load_labeler(trained).network.state_dict()
+    for name, tensor in made[0.25].items():
+        torch.testing.assert_close(tensor, 0.75 * start[name] + 0.25 * made[1.0][name])
+    assert not torch.equal(made[1.0]["heads.0.weight"], start["heads.0.weight"])
+
+
 def test_two_trainings_with_one_seed_give_equal_files(tmp_path: Path) -> None:
     source = write_reports(tmp_path / "reports.csv", reports(40))
     gold = write_gold(tmp_path / "gold.csv", ["s1", "s2", "s3"], {"Edema": "-1"})

@@ -48,6 +48,12 @@ class LabelerRecipe(BaseModel):
     )
     compose_sentences: int = Field(8, ge=1, description="most sentences of a composed report")
     replay: float = Field(0.0, ge=0, description="rule-labeled reports per expert-labeled one in stage two")
+    blend: float = Field(
+        1.0,
+        gt=0,
+        le=1,
+        description="share of stage two's weights in the labeler, the rest are those it started from (Wortsman et al. 2022)",
+    )
     swap: float = Field(
         0.0, ge=0, le=1, description="share of stage two's composed sentences in which another finding is named"
     )
@@ -81,7 +87,7 @@ class LabelerRecipe(BaseModel):
         "batch_size": 32,
         "epochs": 36,
         "learning_rate": 1e-3,
-        "gold_epochs": 12,
+        "gold_epochs": 10,
         "gold_learning_rate": 3e-4,
         "optimizer": "adamw",
         "weight_decay": 0.01,
@@ -94,6 +100,7 @@ class LabelerRecipe(BaseModel):
         "replay": 10.0,
         "join": 1.0,
         "swap": 0.5,
+        "blend": 0.25,
         "gold_held_out": 0.0,
         "evaluate_steps": 500,
         "patience": 8,

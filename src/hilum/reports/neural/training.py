@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from hilum.errors import TrainingError, UsageError
 from hilum.reports import state_metrics
@@ -159,8 +160,10 @@ def train_labeler(
         )
         trained["data"]["expert-labeled texts longer than a window, left out"] = gold_examples.too_long
         score = _scorer(labeler, data.gold_texts, data.gold_codes, data.gold_held)
+        before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
         stage, checkpoint = _stage(recipe, gold=True), state / "gold.safetensors"
         history = fit(network, gold_examples, stage, score=score, checkpoint=checkpoint, **shared)
+        network.load_state_dict(_blended(before, network.state_dict(), recipe.blend))
         trained["measured"] |= _measured("expert labels", history, score, labeler)
     labeler = NeuralLabeler(network, reads, replace(config, training=trained))
     labeler.save(out)
@@ -247,6 +250,13 @@ def _stage(recipe: LabelerRecipe, gold: bool) -> StageSettings:
             "balance": recipe.gold_balance,
         }
     return StageSettings(name="expert labels" if gold else "rule labels", number=2 if gold else 1, **settings)
+
+
+def _blended(before: dict[str, Tensor], after: dict[str, Tensor], share: float) -> dict[str, Tensor]:
+    """Weights on the line between two labelers: few expert reports teach much, and overfit as quickly."""
+    if share == 1:
+        return after
+    return {name: torch.lerp(before[name], tensor, share) for name, tensor in after.items()}
 
 
 def _measured(
