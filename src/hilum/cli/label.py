@@ -21,13 +21,13 @@ def label(
         typer.Argument(metavar="INPUT", help="A CSV, TSV or Parquet table, a folder of .txt files, or an archive."),
     ] = None,
     out: Annotated[
-        Path | None, typer.Option("--out", "-o", help="The CSV to write [default: labels.csv; of an archive, none].")
+        Path | None, typer.Option("--out", "-o", help="The CSV to write (default: labels.csv; of an archive, none).")
     ] = None,
     text_column: Annotated[
         list[str] | None, typer.Option(help="Column that holds report text; repeat to join several, in order.")
     ] = None,
     id_column: Annotated[
-        str | None, typer.Option(help="Column of identifiers [default: id, study_id, uid, ...].")
+        str | None, typer.Option(help="Column of identifiers (default: id, study_id, uid, ...).")
     ] = None,
     evidence: Annotated[
         Path | None, typer.Option(help="Write the words each label rests on, one report a line (JSON).")
