@@ -265,7 +265,9 @@ def _weigh(mention: _Mention) -> tuple[int, Item | None]:
     if before is not None and before.sense.role is Role.STRONGLY_DOUBTS_BEFORE:
         return -1, before
     if before is not None and before.sense.role in _DENIALS_BEHIND:
-        return 0, before
+        # "Neither X nor Y can be excluded": two denials of an exclusion leave a doubt.
+        twice = negation is not None and before.sense.rule == "negation.excluded"
+        return (-1 if twice else 0), before
     if before is not None and (negation is None or mention.after_break):
         return -1, before
     if negation is not None and not (

@@ -15,7 +15,7 @@ TOKEN = re.compile(r"[^\W\d_]+(?:'[^\W\d_]+)?|\d+(?:[.,]\d+)*|_+|\S")
 
 BREAK = "\x1e"  # marks a line end that ends a sentence
 _END = re.compile(
-    r"(?<!\bvs)(?<!\bdr)(?<!\bmr)(?<!\bi\.e)(?<!\be\.g)[.!?]+(?=\s|$|[)\"'\]])"  # a full stop before a blank
+    r"(?<!\bvs)(?<!\bdr)(?<!\bmr)(?<!\bi\.e)(?<!\be\.g)(?:[.!]|(?<=[^\s])\?)+(?=\s|$|[)\"'\]])"  # a full stop before a blank
     r"|(?<=[a-z]{2})[.!?](?=[a-z]{2})|(?<=[a-z]{2})\.(?=\d)|(?<=\d)\.(?=[a-z]{2})"  # a missing blank: "effusions.No"
     r"|(?<=_)\.|\x1e+"
 )
