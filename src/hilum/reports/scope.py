@@ -154,6 +154,8 @@ def _backward(items: list[Item], mentions: list[_Mention]) -> None:
             continue
         if item.sense.role is Role.WEAKLY_DOUBTS_BEFORE and at > 0 and items[at - 1].sense.role is Role.COMMA:
             continue  # an aside on how it is seen: "prosthesis, incompletely evaluated"
+        if item.sense.role is Role.DOUBTS_BEFORE and _opens_phrase(items, at):
+            continue
         joined = False  # "X, Y and Z are ...": with "and" or "or" before the cue, commas go on
         seen = False
         for back in range(at - 1, -1, -1):
@@ -177,6 +179,23 @@ def _backward(items: list[Item], mentions: list[_Mention]) -> None:
 
 
 _PLACES = frozenset(("in", "at", "on", "of", "within", "to"))
+_MAX_ADJECTIVE_GAP = 3  # words
+
+
+def _opens_phrase(items: list[Item], at: int) -> bool:
+    """True for ", less likely infection": the cue begins a phrase of its own and looks forward only."""
+    item = items[at]
+    before = [other for other in items[:at] if other.start < item.start]
+    behind = [other for other in items[at + 1 :] if other.start >= item.end]
+    return (
+        bool(before and behind)
+        and before[-1].sense.role in (Role.COMMA, Role.AND)
+        and behind[0].sense.role is Role.MENTION
+        and behind[0].start - item.end <= _MAX_ADJECTIVE_GAP
+        and any(other.start == item.start and other.sense.role is Role.DOUBTS_AFTER for other in items)
+    )
+
+
 _MAX_ALTERNATIVE_GAP = 6  # words
 
 
