@@ -455,7 +455,7 @@ def test_a_labeler_is_finetuned_on_expert_labels_alone(trained: Path, tmp_path: 
         table.writerows([f"s{row}", *(["", "1", "0", "-1"][code] for code in line)] for row, line in enumerate(codes))
     source = write_reports(tmp_path / "reports.csv", [*texts, *reports(20, seed=5)])
     recipe = LabelerRecipe.resolve(
-        ["gold_epochs=20", "gold_learning_rate=1e-3", "batch_size=16", "replay=0"], tiny=True
+        ["gold_epochs=20", "gold_learning_rate=1e-3", "batch_size=16", "replay=0", "blend=1"], tiny=True
     )
     made = train_labeler(source, tmp_path / "m", gold=path, silver_stage=False, encoder=trained, recipe=recipe)
     assert made.label("No effusion. Possible edema.").values["Edema"] is LabelValue.POSITIVE
