@@ -26,12 +26,14 @@ class PromptSet:
         name: how it is named in results.
         positive: templates of the presence of a finding.
         negative: templates of its absence.
+        words: finding (folded) -> what stands for it in the templates, where reports call it otherwise than its label.
         special: finding (folded) -> (positive prompts, negative prompts), for names the templates do not fit.
     """
 
     name: str
     positive: tuple[str, ...]
     negative: tuple[str, ...]
+    words: dict[str, tuple[str, ...]] = field(default_factory=dict)
     special: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = field(default_factory=dict)
 
     def prompts(self, finding: str) -> tuple[list[str], list[str]]:
@@ -39,13 +41,16 @@ class PromptSet:
         if fold(finding) in self.special:
             positive, negative = self.special[fold(finding)]
             return list(positive), list(negative)
-        return [t.replace("{}", finding) for t in self.positive], [t.replace("{}", finding) for t in self.negative]
+        words = self.words.get(fold(finding), (finding,))
+        positive = [template.replace("{}", word) for word in words for template in self.positive]
+        return positive, [template.replace("{}", word) for word in words for template in self.negative]
 
 
 def load_prompts(name_or_file: str | Path = "chexzero") -> PromptSet:
     """A packaged prompt set by name, or one's own TOML file.
 
-    The file holds `positive = ["{}"]`, `negative = ["no {}"]` and, for findings the templates do not fit, tables such as
+    The file holds `positive = ["{}"]` and `negative = ["no {}"]`; a table `[words]` of what to fill in for a finding, such as
+    `"Pleural Other" = ["pleural thickening"]`; and for findings the templates do not fit, tables such as
     `[special."No Finding"]` with their own `positive` and `negative`.
 
     Raises:
@@ -69,7 +74,8 @@ def load_prompts(name_or_file: str | Path = "chexzero") -> PromptSet:
             fold(finding): (tuple(pair["positive"]), tuple(pair["negative"]))
             for finding, pair in content.get("special", {}).items()
         }
-        prompts = PromptSet(name, tuple(content["positive"]), tuple(content["negative"]), special)
+        words = {fold(finding): tuple(said) for finding, said in content.get("words", {}).items()}
+        prompts = PromptSet(name, tuple(content["positive"]), tuple(content["negative"]), words, special)
     except (tomllib.TOMLDecodeError, KeyError, TypeError, AttributeError) as error:
         raise UsageError(
             f"{name_or_file}: not a prompt set ({error}); it needs the lists 'positive' and 'negative'."
