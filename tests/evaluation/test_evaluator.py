@@ -161,6 +161,21 @@ def test_patients_are_resampled_whole(study: Study) -> None:
     assert f"{N_TEST // 2} patients resampled" in second.note
 
 
+def test_findings_whose_positives_are_of_few_patients_are_named() -> None:
+    ids = [f"i{k}" for k in range(40)]
+    patients = [f"p{k // 2}" for k in range(40)]
+    truth = {
+        "id": ids,
+        "patient": patients,
+        "Hernia": [int(k < 2) for k in range(40)],
+        "Mass": [k % 2 for k in range(40)],
+    }
+    scores = {"id": ids, "Hernia": [k / 40 for k in range(40)], "Mass": [k / 40 for k in range(40)]}
+    evaluation = evaluate(truth, {"m": scores}, patient_column="patient", replicates=5)
+    assert "Positives of fewer than 5 patients: Hernia (2 images of 1)." in evaluation.remarks[-1]
+    assert not any("Hernia" in remark for remark in evaluate(truth, {"m": scores}, replicates=5).remarks)
+
+
 def test_results_csv_has_exactly_the_tidy_columns_and_reads_back(evaluation: Evaluation, tmp_path: Path) -> None:
     evaluation.write(tmp_path / "out")
     path = tmp_path / "out" / "results.csv"

@@ -7,6 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import numpy as np
+
 from hilum.errors import EvaluationError, UsageError
 from hilum.evaluation.joining import Joined, Sample, join
 from hilum.evaluation.matching import Unmatched
@@ -19,6 +21,8 @@ from hilum.evaluation.thresholds import RULES, best_threshold
 log = logging.getLogger(__name__)
 
 Example = tuple[bytes, str]
+
+FEW_PATIENTS = 5  # positives of fewer do not make a sample
 
 
 @dataclass(frozen=True, eq=False)
@@ -207,7 +211,26 @@ def _remarks(joined: Joined) -> tuple[str, ...]:
             f"{joined.shared_patients} patients have images both in the validation and in the test sample: the "
             "thresholds have seen them. Split by patient."
         )
+    few = _findings_of_few_patients(joined.test)
+    if few:
+        remarks.append(
+            f"Positives of fewer than {FEW_PATIENTS} patients: {', '.join(few)}. Resampling cannot tell how other patients "
+            "would score: do not trust their intervals."
+        )
     return tuple(remarks)
+
+
+def _findings_of_few_patients(sample: Sample) -> list[str]:
+    """Findings with positives, of too few patients, as "Hernia (8 images of 1)"."""
+    if sample.patients is None:
+        return []
+    patients, found = np.array(sample.patients), []
+    for column, finding in enumerate(sample.findings):
+        positive = sample.truth[:, column] == 1
+        count = len(np.unique(patients[positive]))
+        if 0 < count < FEW_PATIENTS:
+            found.append(f"{finding} ({positive.sum()} images of {count})")
+    return found
 
 
 def _named(tables: TableLike | Sequence[TableLike] | Mapping[str, TableLike], kind: str) -> dict[str, TableLike]:
