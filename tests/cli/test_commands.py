@@ -51,6 +51,16 @@ def test_without_words_the_help_is_shown(call: Call) -> None:
         assert verb in out + err
 
 
+def test_ctrl_c_says_how_to_go_on(call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("hilum.archive.Archive.open", interrupt)
+    code, _, err = call("info", "archive")
+    assert code == 130
+    assert "What was finished is kept; run the same command again to go on." in err
+
+
 def run(code: str) -> tuple[str, float]:
     started = time.perf_counter()
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=os.environ)

@@ -34,6 +34,7 @@ GROUPS: dict[str, str] = {
 }
 
 EXIT_FAILED, EXIT_USAGE, EXIT_SOME_REJECTED = 1, 2, 3
+EXIT_INTERRUPTED = 130
 
 
 def build_app() -> typer.Typer:
@@ -68,9 +69,10 @@ def main(arguments: list[str] | None = None) -> None:
     except HilumError as error:
         _complain(error)
         code = EXIT_FAILED
-    except KeyboardInterrupt:
-        sys.stderr.write("stopped. What was finished is kept; run the same command again to go on.\n")
-        code = 130
+    except SystemExit as ended:  # typer's own, which ends quietly on Ctrl-C
+        if ended.code == EXIT_INTERRUPTED:
+            sys.stderr.write("stopped. What was finished is kept; run the same command again to go on.\n")
+        raise
     sys.exit(code or 0)
 
 
