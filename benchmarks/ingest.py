@@ -103,7 +103,9 @@ def main() -> None:
         print(f"two workers against one: {best[1]['seconds'] / best[2]['seconds']:.2f}x (bar 1.7x)")
         for part in (files // 4, files // 2, files):
             result = run(part_of(root, part, Path(folder, f"part{part}")), Path(folder, f"part{part}.hilum"), 2)
-            print(f"{part:6d} files: peak {result['peak_mib']:.0f} MiB, largest worker {result['peak_worker_mib']:.0f} MiB")
+            print(
+                f"{part:6d} files: peak {result['peak_mib']:.0f} MiB, largest worker {result['peak_worker_mib']:.0f} MiB"
+            )
 
 
 if __name__ == "__main__":

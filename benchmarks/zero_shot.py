@@ -34,7 +34,9 @@ def main() -> None:
     args = parser.parse_args()
     torch.manual_seed(0)
     model = Model(build(Architecture()), Preprocess(), ClipTokenizer(), {"name": "ViT-B/32, random"})
-    print(f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores, {torch.get_num_threads()} threads, {model.device}")
+    print(
+        f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores, {torch.get_num_threads()} threads, {model.device}"
+    )
     with tempfile.TemporaryDirectory() as folder:
         archive = make_archive(Path(folder) / "archive", args.images)
         model.embed_squares(np.zeros((BATCH, 320, 320), np.uint8))  # warm up
@@ -43,8 +45,18 @@ def main() -> None:
         second = second_query(model, Path(folder) / "gallery", args.gallery)
     rows = [
         ("bare encoder on ready tensors, batch 64", bare, "images/s", ""),
-        ("zero-shot over an archive not yet embedded", ours, "images/s", f"{ours / bare:.2f}x the bare encoder (bar: 0.85)"),
-        ("the released tool's terms: batch 1, twice an image", official, "images/s", f"{official / bare:.2f}x the bare encoder"),
+        (
+            "zero-shot over an archive not yet embedded",
+            ours,
+            "images/s",
+            f"{ours / bare:.2f}x the bare encoder (bar: 0.85)",
+        ),
+        (
+            "the released tool's terms: batch 1, twice an image",
+            official,
+            "images/s",
+            f"{official / bare:.2f}x the bare encoder",
+        ),
         ("", ours / official, "x", "zero-shot of ours over that loop (bar: 3.5)"),
         (f"second query, {args.gallery} images x 14 findings", second, "s", "(bar: 1)"),
     ]
@@ -69,7 +81,7 @@ def image_row(i: int, pixels: np.ndarray) -> dict[str, object]:
 
 
 def encoder_alone_and_archive(model: Model, archive: Archive, count: int) -> tuple[float, float]:
-    """Images a second: the tower on tensors that are ready, and the whole way from the archive to scores (best of two each)."""
+    """Images a second: the tower on tensors that are ready, and the whole way from archive to scores (best of two each)."""
     ready = [torch.randn(min(BATCH, count - k), 3, 224, 224, device=model.device) for k in range(0, count, BATCH)]
     bare, ours = [], []
     for turn in range(2):

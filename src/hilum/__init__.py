@@ -22,9 +22,21 @@ _PUBLIC = {
     "import_checkpoint": "hilum.models",
     "HilumError": "hilum.errors",
 }
-_ROOMS = ("archive", "errors", "evaluation", "findings", "imaging", "methods", "models", "reports", "sources", "tasks", "training")
+_ROOMS = (
+    "archive",
+    "errors",
+    "evaluation",
+    "findings",
+    "imaging",
+    "methods",
+    "models",
+    "reports",
+    "sources",
+    "tasks",
+    "training",
+)
 
-__all__ = ["__version__", *_PUBLIC]  # noqa: PLE0604
+__all__ = ["__version__", *_PUBLIC]
 
 if TYPE_CHECKING:
     from hilum.archive import Archive as Archive

@@ -42,7 +42,7 @@ class ReportError(HilumError):
     """Report text or a labeler's vocabulary cannot be used."""
 
 
-class RecipeError(HilumError):
+class RecipeError(UsageError):
     """A recipe has an unknown setting or a value out of range."""
 
 

@@ -55,10 +55,14 @@ CHEXPERT = (
     Finding("No Finding", ("normal", "no findings")),
     Finding("Enlarged Cardiomediastinum", ("widened mediastinum", "mediastinal widening", "wide mediastinum")),
     Finding(
-        "Cardiomegaly", ("enlarged heart", "enlarged cardiac silhouette", "cardiac enlargement"), "Enlarged Cardiomediastinum"
+        "Cardiomegaly",
+        ("enlarged heart", "enlarged cardiac silhouette", "cardiac enlargement"),
+        "Enlarged Cardiomediastinum",
     ),
     Finding("Lung Opacity", ("airspace opacity", "opacity", "airspace disease", "lung opacities")),
-    Finding("Lung Lesion", ("lesion", "nodule or mass", "nodule/mass", "lung nodule or mass", "lung nodule"), "Lung Opacity"),
+    Finding(
+        "Lung Lesion", ("lesion", "nodule or mass", "nodule/mass", "lung nodule or mass", "lung nodule"), "Lung Opacity"
+    ),
     Finding("Edema", ("pulmonary edema", "lung edema", "oedema", "pulmonary oedema"), "Lung Opacity"),
     Finding("Consolidation", ("consolidations",), "Lung Opacity"),
     Finding("Pneumonia", ("pneumonias",), "Consolidation"),

@@ -16,7 +16,7 @@ from hilum.errors import ArchiveError, ModelError, UsageError
 from hilum.models import Model, import_checkpoint
 from hilum.models.zero_shot import PromptSet, finding_vectors, load_prompts, pair_scores
 from hilum.tasks import embed, zeroshot
-from hilum.tasks.zeroshot import check_findings
+from hilum.tasks.scoring import check_findings
 
 ORIGINAL = load_prompts("chexzero-original")
 

@@ -140,7 +140,7 @@ def test_the_step_is_chosen_by_zero_shot_auroc_where_a_dataset_gave_labels(tmp_p
 
 
 def test_another_recipe_does_not_go_on_with_a_run(small_archive: Path, whole: Path) -> None:
-    with pytest.raises(TrainingError, match=r"holds another run: .*recipe was"):
+    with pytest.raises(TrainingError, match=r"holds another run: .*epochs was 4.0, now 9.0"):
         pretrain("chexzero", small_archive, whole, tiny=True, settings=[*FAST, "epochs=9"])
 
 
@@ -161,7 +161,7 @@ def test_a_loss_that_is_not_finite_stops_with_the_batch_s_images(small_archive: 
     ("settings", "kind", "message"),
     [
         (["batch_size=500"], TrainingError, "larger than the 48 training examples"),
-        (["imge_side=64"], RecipeError, "has no setting 'imge_side'"),
+        (["side=64"], RecipeError, "has no setting 'side'. Did you mean 'side_px'"),
         (["bacth_size=64"], RecipeError, "Did you mean 'batch_size'"),
         (["batch_size=0"], RecipeError, "batch_size: Input should be greater than 1"),
         (["batch_size"], RecipeError, "not of the form key=value"),
@@ -177,6 +177,12 @@ def test_what_cannot_work_is_refused_before_the_first_step(
     with pytest.raises(kind, match=message):
         pretrain("chexzero", small_archive, tmp_path / "run", tiny=True, settings=[*FAST, *settings])
     assert not (tmp_path / "run" / "training" / "last.pt").exists()
+
+
+def test_a_refused_batch_size_leaves_the_folder_for_the_next_try(small_archive: Path, tmp_path: Path) -> None:
+    with pytest.raises(TrainingError, match="larger than"):
+        pretrain("chexzero", small_archive, tmp_path / "run", tiny=True, settings=[*FAST, "batch_size=500"])
+    pretrain("chexzero", small_archive, tmp_path / "run", tiny=True, settings=[*FAST, "batch_size=24", "epochs=1"])
 
 
 def test_an_unknown_method_is_refused_with_a_suggestion(small_archive: Path, tmp_path: Path) -> None:

@@ -52,7 +52,10 @@ class CheXzero(Recipe):
         "drop", description="a study without that text: leave out (counted), or the literal caption 'NO IMPRESSION'"
     )
     sentences: float = Field(
-        0.0, ge=0, le=1, description="share of captions cut to some of their sentences, in random order (paper: whole text)"
+        0.0,
+        ge=0,
+        le=1,
+        description="share of captions cut to some of their sentences, in random order (paper: whole text)",
     )
     augment: Literal["none", "light"] = Field("none", description="random shift, zoom and gray change (paper: none)")
     batch_size: int = Field(64, gt=1, description="pairs in a step over all devices (released names: 64 or 128)")
@@ -82,15 +85,15 @@ class CheXzero(Recipe):
         "sentences": 0.7,
         "augment": "light",
         "batch_size": 64,
-        "epochs": 40,
+        "epochs": 42,
         "optimizer": "adamw",
         "learning_rate": 1e-3,
         "weight_decay": 0.2,
         "schedule": "cosine",
         "warmup": 0.1,
         "clip_norm": 1.0,
-        "validate_every": 50,
-        "validation_images": 400,
+        "validate_every": 100,
+        "validation_images": 256,
     }
 
 

@@ -41,7 +41,7 @@ class Recipe(BaseModel):
                 raise RecipeError(f"recipe {cls.name}: '{setting}' is not of the form key=value.")
             key = key.strip()
             if key not in cls.model_fields:
-                close = difflib.get_close_matches(key, cls.model_fields, n=1)
+                close = difflib.get_close_matches(key, cls.model_fields, n=1, cutoff=0.5)
                 hint = f" Did you mean '{close[0]}'?" if close else ""
                 raise RecipeError(f"recipe {cls.name} has no setting '{key}'.{hint}  See: hilum recipe show {cls.name}")
             may_be_none = type(None) in get_args(cls.model_fields[key].annotation)

@@ -39,8 +39,8 @@ class PromptSet:
     def prompts(self, finding: str) -> tuple[list[str], list[str]]:
         """The positive and the negative prompts of a finding."""
         if fold(finding) in self.special:
-            positive, negative = self.special[fold(finding)]
-            return list(positive), list(negative)
+            asked, against = self.special[fold(finding)]
+            return list(asked), list(against)
         words = self.words.get(fold(finding), (finding,))
         positive = [template.replace("{}", word) for word in words for template in self.positive]
         return positive, [template.replace("{}", word) for word in words for template in self.negative]

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from hilum.tasks.embed import Embedded, embed, vectors_of
+from hilum.tasks.embedding import Embedded, embed, vectors_of
 from hilum.tasks.pictures import highest_scored
-from hilum.tasks.zeroshot import ZeroShot, zeroshot
+from hilum.tasks.scoring import ZeroShot, zeroshot
 
 __all__ = ["Embedded", "ZeroShot", "embed", "highest_scored", "vectors_of", "zeroshot"]

@@ -9,7 +9,7 @@ import numpy as np
 from PIL import Image
 
 from hilum.archive import Archive
-from hilum.tasks.zeroshot import ZeroShot
+from hilum.tasks.scoring import ZeroShot
 
 
 def highest_scored(

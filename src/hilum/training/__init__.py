@@ -3,6 +3,6 @@
 from __future__ import annotations
 
 from hilum.training.loop import Progress
-from hilum.training.pretrain import Pretrained, pretrain
+from hilum.training.pretraining import Pretrained, pretrain
 
 __all__ = ["Pretrained", "Progress", "pretrain"]

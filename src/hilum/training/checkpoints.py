@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -51,11 +52,7 @@ def claim_folder(folder: Path, run: dict[str, Any]) -> None:
             before = json.loads(path.read_text(encoding="utf-8"))
         except json.JSONDecodeError as error:
             raise TrainingError(f"{path}: damaged ({error}). Remove the run folder and start again.") from error
-        differs = [
-            f"{key} was {_short(before.get(key))}, now {_short(run.get(key))}"
-            for key in sorted(before.keys() | run.keys())
-            if before.get(key) != run.get(key)
-        ]
+        differs = [f"{key} was {_short(old)}, now {_short(new)}" for key, old, new in _flat(before, run) if old != new]
         if differs:
             raise TrainingError(
                 f"{folder.parent} holds another run: {'; '.join(differs)}. Give another -o, or remove that folder to start anew."
@@ -66,8 +63,16 @@ def claim_folder(folder: Path, run: dict[str, Any]) -> None:
     os.replace(temporary, path)
 
 
+def _flat(before: dict[str, Any], now: dict[str, Any]) -> Iterator[tuple[str, Any, Any]]:
+    """(name, old, new) of every entry; a recipe's settings one by one."""
+    for key in sorted(before.keys() | now.keys()):
+        old, new = before.get(key), now.get(key)
+        if isinstance(old, dict) and isinstance(new, dict):
+            yield from _flat(old, new)
+        else:
+            yield key, old, new
+
+
 def _short(value: Any) -> str:
-    if isinstance(value, dict):
-        return "{...}"
     text = repr(value)
     return text if len(text) < 80 else text[:77] + "..."

@@ -23,6 +23,7 @@ from hilum.models.model import CONFIG
 from hilum.training.card import model_card
 from hilum.training.checkpoints import BEST, claim_folder, load_state
 from hilum.training.loop import OnStep, train
+from hilum.training.plan import Plan
 from hilum.training.validation import Truth, validation_truth
 
 logger = logging.getLogger(__name__)
@@ -102,6 +103,7 @@ def pretrain(
         "validation_examples": _digest(validation) if validation is not None else None,
         "format": 1,
     }
+    Plan.of(len(pairs), recipe.batch_size, recipe.epochs, seed)  # refuses before the folder is claimed
     claim_folder(folder, run)
     result = train(
         learner, pairs, validation, truth, folder, seed=seed, save_every=save_every, fabric=fabric, on_step=on_step

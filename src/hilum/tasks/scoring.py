@@ -18,7 +18,7 @@ from hilum.models import Model, load_all
 from hilum.models.model import unit_rows
 from hilum.models.zero_shot import PromptSet, finding_vectors, load_prompts, pair_scores
 from hilum.tables import check_place, write_table
-from hilum.tasks.embed import OnBatch, embed, vectors_of
+from hilum.tasks.embedding import OnBatch, embed, vectors_of
 
 
 @dataclass(frozen=True)
