@@ -19,10 +19,10 @@ demo: install
 	$(BIN)/hilum demo demo
 
 test: install
-	$(BIN)/python -m pytest -q -m "not slow and not gpu"
+	$(BIN)/python -m pytest -q -n auto -m "not slow and not gpu"
 
 test-all: install
-	$(BIN)/python -m pytest -q -m "not gpu"
+	$(BIN)/python -m pytest -q -n auto -m "not gpu"
 
 lint: install
 	$(BIN)/ruff format --check src tests benchmarks docs

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # the workers of pytest-xdist share the cores
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("HILUM_OFFLINE", "1")
 os.environ.setdefault("MPLBACKEND", "Agg")
