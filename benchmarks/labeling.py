@@ -1,6 +1,6 @@
 """The rule labeler on real reports: quality against human labels, reports a second, and what a second worker brings.
 
-    python benchmarks/labeling.py OPENI_FOLDER [--copies 50]
+    python benchmarks/labeling.py OPENI_FOLDER [--copies 100]
 
 OPENI_FOLDER holds the Indiana University reports (`reports.csv`: uid, findings, impression) and, where there are, labels
 made by people: `mesh_gold.csv` (1, 0 or blank where a code is ambiguous) and `expert_labels.csv` (1, 0, -1, blank).
@@ -33,7 +33,7 @@ ROUNDS = 3
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path)
-    parser.add_argument("--copies", type=int, default=50, help="times the reports are repeated in the worker test")
+    parser.add_argument("--copies", type=int, default=100, help="times the reports are repeated in the worker test")
     arguments = parser.parse_args()
     reports = {
         row["uid"]: f"{row['findings']} {row['impression']}".strip() for row in rows(arguments.folder / "reports.csv")
