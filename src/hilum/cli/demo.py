@@ -19,7 +19,7 @@ VALIDATION = "split = 'val' AND view != 'lateral'"
 
 def demo(
     out: Annotated[Path, typer.Argument(help="Folder to write; run again to go on.")] = Path("demo"),
-    patients: Annotated[int, typer.Option(min=40, help="How many synthetic patients.")] = 900,
+    patients: Annotated[int, typer.Option(min=40, help="How many synthetic patients.")] = 1200,
     epochs: Annotated[int | None, typer.Option(help="Passes of the pretraining; default the recipe's.")] = None,
     seed: Annotated[int, typer.Option(help="Of patients, splits and training.")] = 0,
     workers: Annotated[int, typer.Option(help="Processes that draw and decode.")] = 2,

@@ -85,7 +85,7 @@ class CheXzero(Recipe):
         "sentences": 0.7,
         "augment": "light",
         "batch_size": 64,
-        "epochs": 42,
+        "epochs": 31,
         "optimizer": "adamw",
         "learning_rate": 1e-3,
         "weight_decay": 0.2,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import datetime as dt
-import os
 import uuid
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
@@ -151,7 +150,6 @@ def _write_all(out: Path, patients: int, seed: int, side_px: int, workers: int) 
     if workers == 1 or patients < 4:
         yield from (_write_patient(str(out), seed, index, side_px) for index in range(patients))
         return
-    os.environ.setdefault("OMP_NUM_THREADS", "1")
     with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
         calls = ((str(out), seed, index, side_px) for index in range(patients))
         yield from pool.map(_write_one, calls, chunksize=4)
