@@ -13,6 +13,7 @@ ROOT = Path(__file__).parents[1] / "src" / "hilum"
 FLOORS = {
     "errors": 1,
     "findings": 1,
+    "labelsets": 1.2,
     "tables": 1.5,
     "checkpoints": 1.5,
     "imaging": 2,

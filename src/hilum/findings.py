@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import difflib
 import re
+import unicodedata
 from dataclasses import dataclass
 from enum import Enum
 
@@ -56,31 +57,54 @@ CHEXPERT = (
     Finding("Enlarged Cardiomediastinum", ("widened mediastinum", "mediastinal widening", "wide mediastinum")),
     Finding(
         "Cardiomegaly",
-        ("enlarged heart", "enlarged cardiac silhouette", "cardiac enlargement"),
+        ("enlarged heart", "enlarged cardiac silhouette", "cardiac enlargement", "cardiomegalia"),
         "Enlarged Cardiomediastinum",
     ),
     Finding("Lung Opacity", ("airspace opacity", "opacity", "airspace disease", "lung opacities")),
     Finding(
         "Lung Lesion", ("lesion", "nodule or mass", "nodule/mass", "lung nodule or mass", "lung nodule"), "Lung Opacity"
     ),
-    Finding("Edema", ("pulmonary edema", "lung edema", "oedema", "pulmonary oedema"), "Lung Opacity"),
-    Finding("Consolidation", ("consolidations",), "Lung Opacity"),
-    Finding("Pneumonia", ("pneumonias",), "Consolidation"),
-    Finding("Atelectasis", ("pulmonary atelectasis", "atelectases"), "Lung Opacity"),
-    Finding("Pneumothorax", ("pneumothoraces",)),
+    Finding("Edema", ("pulmonary edema", "lung edema", "oedema", "pulmonary oedema", "edema pulmonar"), "Lung Opacity"),
+    Finding("Consolidation", ("consolidations", "consolidacion"), "Lung Opacity"),
+    Finding("Pneumonia", ("pneumonias", "neumonia"), "Consolidation"),
+    Finding("Atelectasis", ("pulmonary atelectasis", "atelectases", "atelectasia"), "Lung Opacity"),
+    Finding("Pneumothorax", ("pneumothoraces", "neumotorax")),
     Finding("Pleural Effusion", ("effusion", "effusions", "pleural effusions", "derrame pleural")),
-    Finding("Pleural Other", ("pleural abnormality",)),
-    Finding("Fracture", ("fractures", "acute fracture", "rib fracture", "fractures, bone")),
+    Finding("Pleural Other", ()),
+    Finding("Fracture", ("fractures", "acute fracture", "fractures, bone", "fractura")),
     Finding("Support Devices", ("support device", "devices", "lines and tubes")),
 )
 
 OTHER = (
     Finding("Infiltration", ("infiltrate", "infiltrates"), "Lung Opacity"),
-    Finding("Mass", ("lung mass", "lung tumor"), "Lung Lesion"),
-    Finding("Nodule", ("nodules", "pulmonary nodule"), "Lung Lesion"),
-    Finding("Emphysema", ()),
+    Finding("Mass", ("lung mass", "pulmonary mass", "masa"), "Lung Lesion"),
+    Finding("Nodule", ("nodules", "pulmonary nodule", "nodulo"), "Lung Lesion"),
+    Finding("Lung Tumor", (), "Lung Lesion"),  # VinDr-CXR: a diagnosis, not what is seen
+    Finding("Lung Cavity", ("cavitation", "cavity")),
+    Finding("Lung Cyst", ()),
+    Finding(
+        "Ground-Glass Opacity", ("groundglass opacity", "ground glass opacity", "ground glass pattern"), "Lung Opacity"
+    ),
+    Finding("Emphysema", ("pulmonary emphysema", "enfisema")),
+    Finding(
+        "COPD",
+        ("copd signs", "chronic obstructive pulmonary disease", "pulmonary disease, chronic obstructive", "epoc"),
+    ),
     Finding("Fibrosis", ("pulmonary fibrosis",)),
+    Finding("Interstitial Lung Disease", ("ild", "lung diseases, interstitial")),
     Finding("Pleural Thickening", ("pleura thickening",), "Pleural Other"),
+    Finding("Pleural Abnormality", ()),  # REFLACX: effusion or anything else of the pleura
+    Finding(
+        "Heart Failure",
+        ("heart insufficiency", "cardiac failure", "congestive heart failure", "insuficiencia cardiaca"),
+    ),
+    Finding("Enlarged Pulmonary Artery", ("enlarged pa", "pulmonary artery enlargement")),
+    Finding("Aortic Enlargement", ()),
+    Finding("Enlarged Hilum", ("hilar enlargement",)),
+    Finding("Mediastinal Shift", ("mediastinal displacement",)),
+    Finding("Calcification", ("calcinosis", "calcifications")),
+    Finding("Rib Fracture", ("rib fractures", "fractured ribs"), "Fracture"),
+    Finding("Clavicle Fracture", (), "Fracture"),
     Finding("Hernia", ("hiatal hernia", "hernia, hiatal")),
     Finding("COVID-19", ("covid", "covid19", "covid 19"), "Pneumonia"),
     Finding("ARDS", ("acute respiratory distress syndrome",)),
@@ -92,12 +116,14 @@ COMPETITION_NAMES = ("Atelectasis", "Cardiomegaly", "Consolidation", "Edema", "P
 
 
 def fold(name: str) -> str:
-    """A name without case, underscores or repeated blanks, for comparison.
+    """A name without case, accents, underscores or repeated blanks, for comparison.
 
     Example:
-        >>> fold(" Pleural_Effusion ")
-        'pleural effusion'
+        >>> fold(" Pleural_Effusion "), fold("Neumonía")
+        ('pleural effusion', 'neumonia')
     """
+    if not name.isascii():
+        name = "".join(mark for mark in unicodedata.normalize("NFD", name) if not unicodedata.combining(mark))
     return re.sub(r"[\s_]+", " ", name).strip().lower()
 
 
