@@ -132,11 +132,11 @@ class Method(nn.Module, ABC, Generic[R, E, B]):
         return batch
 
     @abstractmethod
-    def encode(self, batch: B) -> dict[str, Tensor]:
+    def encode(self, batch: B, ranks: Ranks = ALONE) -> dict[str, Tensor]:
         """What the losses are made of, each (N, ...) with the example first.
 
         Must treat examples independently (but for batch statistics of normalization layers), so that a batch larger than
-        memory can be encoded in parts.
+        memory can be encoded in parts. `ranks` is for shuffling rows over processes before such statistics are taken.
         """
 
     @abstractmethod
@@ -166,7 +166,7 @@ class Method(nn.Module, ABC, Generic[R, E, B]):
         """(losses, rows) of a batch: `augment` where `draws` is given, `encode`, and `losses` in float32."""
         if draws is not None:
             batch = self.augment(batch, draws)
-        rows = self.encode(batch)
+        rows = self.encode(batch, ranks)
         device = next(iter(rows.values())).device.type
         with torch.autocast(device, enabled=False):
             return self.losses(in_float32(rows), ranks), rows
