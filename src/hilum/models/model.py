@@ -268,7 +268,7 @@ def default_card(model: Model) -> str:
     lines = [
         "---",
         "library_name: hilum",
-        "tags: [chest-x-ray, zero-shot]",
+        f"tags: [chest-x-ray, {'zero-shot' if model.encoder.has_text else 'image-feature-extraction'}]",
         "---",
         f"# {model.name}",
         "",

@@ -19,7 +19,7 @@ from hilum.errors import ModelError
 # Grayscale constants of the CheXzero release, on the 0-255 scale (Tiu et al. 2022, Methods).
 CHEXZERO_MEAN, CHEXZERO_STD = 101.48761, 83.43944
 
-_RESAMPLE = {
+RESAMPLE = {
     "lanczos": Image.Resampling.LANCZOS,
     "bicubic": Image.Resampling.BICUBIC,
     "bilinear": Image.Resampling.BILINEAR,
@@ -118,7 +118,7 @@ class Preprocess(Preprocessing):
             ratio = self.canvas_px / max(width, height)
             size = (max(1, int(width * ratio)), max(1, int(height * ratio)))  # truncated, not rounded: as released
         if size != (width, height):
-            image = np.asarray(Image.fromarray(image).resize(size, _RESAMPLE[self.canvas_resample]))
+            image = np.asarray(Image.fromarray(image).resize(size, RESAMPLE[self.canvas_resample]))
         left, top = (self.canvas_px - size[0]) // 2, (self.canvas_px - size[1]) // 2
         out[top : top + size[1], left : left + size[0]] = image
 

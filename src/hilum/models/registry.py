@@ -9,17 +9,24 @@ from pydantic import BaseModel
 
 from hilum.models.clip_tokenizer import ClipTokenizer
 from hilum.models.encoder import Encoder
+from hilum.models.image_encoder import ImageArchitecture, ImageEncoder
 from hilum.models.preprocess import Preprocess
+from hilum.models.preprocess_kinds import LongerSidePadCrop, PadThenResize, ShorterSideCrop, Squash
 from hilum.models.towers import Architecture, DualEncoder
 
 # kind -> (description saved in config.json, what builds the encoder from it)
 ENCODERS: dict[str, tuple[type[BaseModel], Callable[[Any], Encoder]]] = {
     "clip": (Architecture, DualEncoder),
+    "image": (ImageArchitecture, ImageEncoder),
 }
 
 # kind -> class with `squares`, `tensor` and `__call__` (see Preprocess)
 PREPROCESSES: dict[str, type[BaseModel]] = {
     "normalize-then-resize": Preprocess,
+    "squash": Squash,
+    "shorter-side-crop": ShorterSideCrop,
+    "pad-then-resize": PadThenResize,
+    "longer-side-pad-crop": LongerSidePadCrop,
 }
 
 # kind -> class with `__call__`, `lengths`, `to_json` and `from_json` (see ClipTokenizer)

@@ -31,7 +31,7 @@ class TimmTower(ImageTower):
         super().__init__()
         check_timm_name(description.name)
         self.description: TimmNet = description
-        self.net: Any = _create(description)
+        self.net: Any = create_net(description)
         self.image_size = description.image_size or _own_size(self.net)
         with torch.no_grad():  # some nets widen before the classifier and do not say so: look
             side = self.image_size or 64
@@ -65,7 +65,8 @@ def check_timm_name(name: str) -> None:
         raise ModelError(f"timm has no image tower named '{name}'.{hint} List them with timm.list_models().")
 
 
-def _create(description: TimmNet) -> nn.Module:
+def create_net(description: TimmNet, pretrained: bool = False) -> nn.Module:
+    """timm's module, without a classifier and for any side where it can; `pretrained` asks the hub."""
     import timm
 
     size = {} if description.image_size is None else {"img_size": description.image_size}
@@ -73,7 +74,7 @@ def _create(description: TimmNet) -> nn.Module:
     for any_side in ({"dynamic_img_size": True, "dynamic_img_pad": True}, {"strict_img_size": False}, {}):
         for settings in ({**size, **any_side}, any_side):
             try:
-                return timm.create_model(description.name, pretrained=False, num_classes=0, **settings)
+                return timm.create_model(description.name, pretrained=pretrained, num_classes=0, **settings)
             except TypeError as error:
                 if "unexpected keyword" not in str(error):
                     raise
