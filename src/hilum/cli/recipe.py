@@ -16,6 +16,7 @@ app = typer.Typer(help="Show the settings of a pretraining method.", no_args_is_
 def show(
     method: Annotated[str, typer.Argument(help="A pretraining method.")],
     tiny: Annotated[bool, typer.Option("--tiny", help="The small variant.")] = False,
+    variant: Annotated[str | None, typer.Option(help="A named variant.")] = None,
     settings: Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change a setting.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
 ) -> None:
@@ -25,7 +26,7 @@ def show(
     """
     from hilum.methods import find_method
 
-    recipe = find_method(method).recipe.resolve(settings or [], tiny)
+    recipe = find_method(method).recipe.resolve(settings or [], tiny, variant)
     if as_json:
         typer.echo(recipe.model_dump_json(indent=2))
     else:
@@ -59,7 +60,8 @@ def print_methods() -> None:
 
     from hilum.methods import METHODS
 
-    table = Table("method", "what it does", "paper")
+    table = Table("method", "what it does", "variants", "paper")
     for name, entry in METHODS.items():
-        table.add_row(name, entry.summary, entry.recipe.paper)
+        variants = ", ".join(["--tiny"] * bool(entry.recipe.tiny) + [*entry.recipe.variants])
+        table.add_row(name, entry.summary, variants, entry.recipe.paper)
     Console().print(table)

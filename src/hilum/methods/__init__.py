@@ -1,27 +1,31 @@
 """Pretraining methods: one file each. To add one: a file with a recipe and a method class, and a line in `METHODS`.
 
-A method is an `nn.Module` that builds its towers from a recipe and says
-`collect(archive, split)` what its examples are, `read(examples, picks, rng)` how a batch of them looks,
-`forward(batch, ...)` what their named losses are, and `model(provenance)` what is exported.
+What a method is, is said in `hilum.methods.method`.
 """
 
 from __future__ import annotations
 
 import difflib
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 from hilum.errors import UsageError
 from hilum.methods.chexzero import CheXzero, CheXzeroMethod
+from hilum.methods.method import Method, Share
+from hilum.methods.ranks import ALONE, Ranks
 from hilum.methods.recipe import Recipe
+from hilum.models import Model
 
 
 @dataclass(frozen=True)
 class Entry:
-    """A method, its recipe, and one line about it."""
+    """A method, its recipe, and one line about it; a baseline that is not trained has `baseline` in place of `method`."""
 
-    method: type[CheXzeroMethod]
-    recipe: type[CheXzero]
+    method: type[Method[Any, Any, Any]] | None
+    recipe: type[Recipe]
     summary: str
+    baseline: Callable[[Any], Model] | None = None
 
 
 METHODS: dict[str, Entry] = {
@@ -44,4 +48,15 @@ def find_method(name: str) -> Entry:
     return METHODS[name]
 
 
-__all__ = ["METHODS", "CheXzero", "CheXzeroMethod", "Entry", "Recipe", "find_method"]
+__all__ = [
+    "ALONE",
+    "METHODS",
+    "CheXzero",
+    "CheXzeroMethod",
+    "Entry",
+    "Method",
+    "Ranks",
+    "Recipe",
+    "Share",
+    "find_method",
+]

@@ -7,24 +7,26 @@ Nature Biomedical Engineering 2022, doi 10.1038/s41551-022-00936-9.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
 import numpy as np
 import torch
 from pydantic import Field
-from torch import Tensor, nn
+from torch import Tensor
 
-from hilum.archive import Archive
 from hilum.errors import TrainingError
 from hilum.imaging.augment import light
-from hilum.methods.contrast import Gather, alone, symmetric_nce
+from hilum.methods.batch import Batch
+from hilum.methods.contrast import symmetric_nce
+from hilum.methods.method import Examples, Method, Share
+from hilum.methods.ranks import ALONE, Ranks
 from hilum.methods.recipe import Recipe
+from hilum.methods.reports import refuse_no_texts, study_texts
 from hilum.methods.squares import SquareReader
 from hilum.models import Architecture, ClipTokenizer, DualEncoder, Model, Preprocess, Text, Vision, build
 from hilum.models.preprocess import CHEXZERO_MEAN, CHEXZERO_STD
 from hilum.models.released.clip_weights import read_weights
-from hilum.reports import report_text
 
 
 class CheXzero(Recipe):
@@ -47,7 +49,6 @@ class CheXzero(Recipe):
     text_layers: int = Field(12, gt=0, description="blocks of the text tower")
     text_width: int = Field(512, gt=0, description="width of the text tower; heads are width / 64")
     context: int = Field(77, gt=2, description="tokens of a text, start and end included; the rest is cut and counted")
-    text_policy: str | None = Field(None, description="which text of a report; none: the archive's own policy")
     missing_text: Literal["drop", "no impression"] = Field(
         "drop", description="a study without that text: leave out (counted), or the literal caption 'NO IMPRESSION'"
     )
@@ -60,18 +61,14 @@ class CheXzero(Recipe):
     augment: Literal["none", "light"] = Field("none", description="random shift, zoom and gray change (paper: none)")
     batch_size: int = Field(64, gt=1, description="pairs in a step over all devices (released names: 64 or 128)")
     epochs: float = Field(4, gt=0, description="passes over the training images (script default)")
-    optimizer: Literal["sgd", "adamw"] = Field("sgd", description="script default: SGD")
+    optimizer: Literal["sgd", "adam", "adamw"] = Field("sgd", description="script default: SGD")
     learning_rate: float = Field(1e-4, gt=0, description="released names: 5e-5, 1e-4, 2e-4")
-    momentum: float = Field(0.9, ge=0, lt=1, description="of SGD")
-    weight_decay: float = Field(0.0, ge=0, description="script default: none")
-    schedule: Literal["constant", "cosine"] = Field("constant", description="of the learning rate (script: constant)")
-    warmup: float = Field(0.0, ge=0, lt=1, description="share of the steps with a linear warm-up")
-    clip_norm: float | None = Field(None, gt=0, description="largest gradient norm (script: no clipping)")
     validate_every: int = Field(
         100, gt=0, description="steps between validations; the best is kept (script: saves each 100)"
     )
-    validation_images: int = Field(2000, gt=1, description="most images of the split 'val' a validation looks at")
 
+    # Endo et al. 2021, doi 10.48550/arXiv.2112.13222: the same CLIP on the same kind of pairs; the impression cut by its own rule.
+    variants: ClassVar[dict[str, dict[str, Any]]] = {"cxr-repair": {"text_policy": "cxr-repair"}}
     tiny: ClassVar[dict[str, Any]] = {
         "init": "random",
         "canvas_px": 96,
@@ -98,41 +95,21 @@ class CheXzero(Recipe):
 
 
 @dataclass
-class Pairs:
-    """Images of a split with their captions: row i of each belongs together.
+class Pairs(Examples):
+    """Images of a split with their captions (`said`): row i of each belongs together."""
 
-    Attributes:
-        squares: reads image i as a square of bytes.
-        texts: N captions.
-        counts: what was found and left out, for the summary and the model card.
-    """
-
-    squares: SquareReader
-    texts: list[str]
-    counts: dict[str, int] = field(default_factory=dict)
-
-    @property
-    def image_ids(self) -> list[str]:
-        """N image ids."""
-        return self.squares.image_ids
-
-    def __len__(self) -> int:
-        return len(self.texts)
+    squares: SquareReader | None = None
 
 
 @dataclass
-class Batch:
+class PairBatch(Batch):
     """A step's examples: `squares` (B, canvas, canvas) uint8, `ids` (B, context) int64."""
 
     squares: Tensor
     ids: Tensor
 
-    def to(self, device: torch.device) -> Batch:
-        """The same batch on a device."""
-        return Batch(self.squares.to(device, non_blocking=True), self.ids.to(device, non_blocking=True))
 
-
-class CheXzeroMethod(nn.Module):
+class CheXzeroMethod(Method[CheXzero, Pairs, PairBatch]):
     """An example is one image with its study's text; the loss is CLIP's.
 
     Args:
@@ -140,8 +117,7 @@ class CheXzeroMethod(nn.Module):
     """
 
     def __init__(self, recipe: CheXzero) -> None:
-        super().__init__()
-        self.recipe = recipe
+        super().__init__(recipe)
         self.preprocess = Preprocess(
             canvas_px=recipe.canvas_px,
             side_px=recipe.side_px,
@@ -154,30 +130,22 @@ class CheXzeroMethod(nn.Module):
         if recipe.init != "random":
             self.encoder.load_tensors(read_weights(recipe.init, self.encoder))
 
-    def collect(self, archive: Archive, split: str, most: int | None = None) -> Pairs:
-        """The images of a split that have a text.
-
-        Args:
-            archive: where images and reports are.
-            split: train, val or test.
-            most: no more than this many, spread evenly over the split.
-        """
-        policy = self.recipe.text_policy or archive.manifest.text_policy
-        images = archive.images(["row", "image_id", "study_id"], where=f"split = '{split}'")
-        texts_of = {
-            study["study_id"]: report_text(study, policy, report=study["report"])
-            for study in archive.studies().to_pylist()
-        }
+    def collect(self, share: Share, split: str, most: int | None = None) -> Pairs:
+        """The images of a split that have a text; see `Method.collect`."""
+        images = share.archive.images(["row", "image_id", "study_id"], where=f"split = '{split}'")
+        texts_of = study_texts(share)
         captions = [texts_of.get(study_id) or "" for study_id in images["study_id"].to_pylist()]
         without = sum(not caption.strip() for caption in captions)
         if self.recipe.missing_text == "no impression":
             captions = [caption if caption.strip() else "NO IMPRESSION" for caption in captions]
         keep = np.array([i for i, caption in enumerate(captions) if caption.strip()], np.int64)
+        if split == "train" and not len(keep):
+            refuse_no_texts(share, split, without)
         if most is not None and len(keep) > most:
             keep = keep[np.linspace(0, len(keep) - 1, most).astype(np.int64)]
         texts = [captions[i] for i in keep]
         reader = SquareReader(
-            archive,
+            share.archive,
             rows=images["row"].to_numpy()[keep],
             image_ids=[images["image_id"][int(i)].as_py() for i in keep],
             preprocess=self.preprocess,
@@ -190,32 +158,30 @@ class CheXzeroMethod(nn.Module):
             "pairs": len(texts),
             "texts_cut": sum(text in cut for text in texts),
         }
-        return Pairs(reader, texts, counts)
+        return Pairs(reader.image_ids, counts, texts, reader)
 
-    def read(self, pairs: Pairs, picks: np.ndarray, rng: np.random.Generator | None) -> Batch:
+    def read(self, examples: Pairs, picks: np.ndarray, rng: np.random.Generator | None) -> PairBatch:
         """The examples at `picks`; `rng` draws sentences in training, None takes whole texts."""
-        texts = [pairs.texts[i] for i in picks]
+        assert examples.squares is not None
+        texts = [examples.said[i] for i in picks]
         if rng is not None and self.recipe.sentences > 0:
             texts = [some_sentences(text, rng) if rng.random() < self.recipe.sentences else text for text in texts]
-        return Batch(torch.from_numpy(pairs.squares.read(picks)), torch.from_numpy(self.tokenizer(texts)))
+        return PairBatch(torch.from_numpy(examples.squares.read(picks)), torch.from_numpy(self.tokenizer(texts)))
 
-    def forward(
-        self, batch: Batch, generator: torch.Generator | None = None, gather: Gather = alone, rank: int = 0
-    ) -> dict[str, Tensor]:
-        """Named losses of a batch; `loss` is what is minimized.
+    def augment(self, batch: PairBatch, draws: torch.Generator) -> PairBatch:
+        """Shift, zoom and change the gray of the images where the recipe says so."""
+        if self.recipe.augment == "light":
+            return PairBatch(light(batch.squares, draws), batch.ids)
+        return batch
 
-        Args:
-            batch: the examples.
-            generator: draws the augmentation; None: none.
-            gather: rows of all processes.
-            rank: this process's place among them.
-        """
-        squares = batch.squares
-        if generator is not None and self.recipe.augment == "light":
-            squares = light(squares, generator)
-        images = self.encoder.encode_images(self.preprocess.tensor(squares))
-        texts = self.encoder.encode_texts(batch.ids)
-        return {"loss": symmetric_nce(images, texts, self.encoder.logit_scale, gather, rank)}
+    def encode(self, batch: PairBatch, ranks: Ranks = ALONE) -> dict[str, Tensor]:
+        """`images` and `texts`, each (N, D), not normalized."""
+        images = self.encoder.encode_images(self.preprocess.tensor(batch.squares))
+        return {"images": images, "texts": self.encoder.encode_texts(batch.ids)}
+
+    def losses(self, rows: dict[str, Tensor], ranks: Ranks = ALONE) -> dict[str, Tensor]:
+        """CLIP's loss."""
+        return {"loss": symmetric_nce(rows["images"], rows["texts"], self.encoder.logit_scale, ranks)}
 
     def model(self, provenance: dict[str, Any], device: torch.device | str = "cpu") -> Model:
         """The encoder as it is, as a model that can be used and saved (it shares the weights)."""

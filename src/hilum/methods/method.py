@@ -89,6 +89,11 @@ class Method(nn.Module, ABC, Generic[R, E, B]):
     needs_reports: ClassVar[bool] = True
     validates: ClassVar[bool] = True
 
+    @property
+    def asks_zero_shot(self) -> bool:
+        """Whether the model answers prompts, so that a step can be chosen by zero-shot AUROC."""
+        return self.needs_reports
+
     def __init__(self, recipe: R) -> None:
         super().__init__()
         self.recipe = recipe

@@ -27,6 +27,14 @@ class Recipe(BaseModel):
     tiny: ClassVar[dict[str, Any]] = {}
     variants: ClassVar[dict[str, dict[str, Any]]] = {}
 
+    text_policy: str | None = Field(None, description="which text of a report; none: the archive's own policy")
+    texts: tuple[str, ...] = Field(
+        (),
+        description="one for each of several archives, in order: a text policy, or prompts:NAME for texts from labels",
+    )
+    weights: tuple[float, ...] = Field(
+        (), description="one for each of several archives: how often an epoch passes over it (default 1 each)"
+    )
     batch_size: int = Field(64, gt=1, description="examples in a step over all devices")
     epochs: float = Field(1, gt=0, description="passes over the training examples")
     optimizer: Literal["sgd", "adam", "adamw"] = Field("adamw", description="adam: weight decay in the gradient (L2)")

@@ -10,30 +10,25 @@ from hilum.models.encoder import parameter_count
 _CARD = """---
 library_name: hilum
 license: apache-2.0
-tags: [chest-x-ray, radiology, zero-shot, {method}]
+tags: [chest-x-ray, radiology, {method}]
 ---
 # {name}
 
 **A research model, not a medical device. Do not use it for diagnosis.**
 
-An image and a text encoder that share one space of {dim} dimensions ({parameters:,} parameters), pretrained with `{method}`
-({paper}) on radiographs and their reports, without labels.
+{what}, pretrained with `{method}` ({paper}){how}, without hand-made labels.
 
 ```python
 import hilum
 
 model = hilum.Model.load("{name}")
-images = model.embed_images(pixels)          # uint8 gray, (H, W) each -> (N, {dim}) unit rows
-texts = model.embed_texts(["pleural effusion", "no pleural effusion"])
+{example}
 ```
 
 ## Data
 
-| | images | without text | pairs used | texts cut at {context} tokens |
-| --- | --- | --- | --- | --- |
 {counts}
-
-Text of a report: policy `{policy}`.
+{policy}
 
 ## How it was chosen
 
@@ -50,9 +45,18 @@ Seed {seed}, {steps} steps.
 ## Limits
 
 * It has seen only the images and wording counted above; other scanners, views, ages and languages are untested.
-* Scores are cosines through a softmax: they rank images, they are not probabilities. Choose thresholds on validation data.
+{limits}* The weights are under Apache-2.0 as far as this software is concerned; the terms of the data they were trained on also
+  apply.
+"""
+
+
+_IMAGES_ONLY = """features = model.features(pixels)             # uint8 gray, (H, W) each -> (N, F)"""
+_WITH_TEXTS = """images = model.embed_images(pixels)          # uint8 gray, (H, W) each -> (N, {dim}) unit rows
+texts = model.embed_texts(["pleural effusion", "no pleural effusion"])"""
+
+_LIMITS = """* Scores are cosines through a softmax: they rank images, they are not probabilities. Choose thresholds on validation
+  data.
 * A finding that the reports rarely name is rarely learned; read its confidence interval, not its point estimate.
-* The weights are under Apache-2.0 as far as this software is concerned; the terms of the data they were trained on also apply.
 """
 
 
@@ -60,28 +64,33 @@ def model_card(model: Model, paper: str, result: dict[str, Any]) -> str:
     """The card's Markdown, from the model's provenance."""
     made = model.provenance
     best = made["kept"]
-    rows = [
-        f"| {split} | {c['images']:,} | {c['images_without_text']:,} | {c['pairs']:,} | {c['texts_cut']:,} |"
-        for split, c in made["counts"].items()
-        if c
-    ]
+    texts, parameters = model.encoder.has_text, parameter_count(model.encoder)
+    if texts:
+        what = f"An image and a text encoder that share one space of {model.embed_dim} dimensions ({parameters:,} parameters)"
+    else:
+        what = f"An image encoder of {parameters:,} parameters"
+    names = list(dict.fromkeys(name for counts in made["counts"].values() for name in counts))
+    table = [f"| | {' | '.join(name.replace('_', ' ') for name in names)} |", "| --- " * (len(names) + 1) + "|"]
+    for split, counts in made["counts"].items():
+        if counts:
+            table.append(f"| {split} | {' | '.join(f'{counts.get(name, 0):,}' for name in names)} |")
     if best is None:
-        chosen = "There was no validation split with text: the last step was kept."
+        chosen = "The last step was kept."
     else:
         measured = ", ".join(f"{k} {v:.4f}" for k, v in best.items() if k != "step")
         chosen = f"Step {best['step']} of {result['steps']} was the best by {made['chosen_by']} ({measured})."
-    recipe = [f"| {key} | {value} |  |" for key, value in made["recipe"].items()]
     return _CARD.format(
         name=model.name,
         method=made["made_by"].split()[-1],
         paper=paper,
-        dim=model.embed_dim,
-        parameters=parameter_count(model.encoder),
-        context=model.tokenizer.context_length,
-        counts="\n".join(rows),
-        policy=made["text_policy"],
+        what=what,
+        how=" on radiographs and their reports" if made["text_policy"] else " on radiographs",
+        example=_WITH_TEXTS.format(dim=model.embed_dim) if texts else _IMAGES_ONLY,
+        counts="\n".join(table),
+        policy=f"\nText of a report: policy `{made['text_policy']}`.\n" if made["text_policy"] else "",
         chosen=chosen,
-        recipe="\n".join(recipe),
+        recipe="\n".join(f"| {key} | {value} |  |" for key, value in made["recipe"].items()),
         seed=made["seed"],
         steps=result["steps"],
+        limits=_LIMITS if texts else "",
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,14 +14,19 @@ from typing import Any
 import numpy as np
 import torch
 from lightning.fabric import Fabric
-from torch import Tensor
 
 from hilum.errors import TrainingError
-from hilum.methods.chexzero import Batch, CheXzero, CheXzeroMethod, Pairs
-from hilum.methods.contrast import alone
+from hilum.methods.batch import Batch
+from hilum.methods.method import Method
+from hilum.methods.recipe import Recipe
+from hilum.methods.schedule import Place
 from hilum.training.checkpoints import BEST, LAST, load_state, save_state
 from hilum.training.journal import Journal
-from hilum.training.plan import Plan, schedule, step_rng
+from hilum.training.mixture import Mixture
+from hilum.training.plan import Plan, step_rng
+from hilum.training.processes import first_does, ranks_of
+from hilum.training.step import Step, backward
+from hilum.training.stopwatch import Stopwatch
 from hilum.training.validation import Truth, validate
 
 READ_AHEAD = 3
@@ -44,125 +49,155 @@ OnStep = Callable[[Progress], None]
 
 
 def train(
-    method: CheXzeroMethod,
-    pairs: Pairs,
-    validation: Pairs | None,
+    method: Method,
+    examples: Mixture,
+    validation: Mixture | None,
     truth: Truth | None,
     folder: Path,
     *,
     seed: int,
     save_every: int,
     fabric: Fabric,
+    compiled: bool = False,
+    profiled: bool = False,
     on_step: OnStep | None = None,
 ) -> dict[str, Any]:
     """Train a method to the end of its plan, from wherever `folder` says it was stopped.
 
-    What a step does depends on the seed and the step's number alone (which examples, which draws, dropout), and the state
-    saved holds all that came before, so a run killed and started again ends with the same weights as one never killed
-    (bitwise on one machine's CPU with the same number of threads).
+    What a step does depends on the seed, the step's number and the process alone (which examples, which draws, dropout), and
+    the state saved holds all that came before, so a run killed and started again with as many processes ends with the same
+    weights as one never killed (bitwise on one machine's CPU with the same number of threads). With another number of
+    processes it goes on with the same examples, but other draws.
 
     Returns:
-        the final state's `best` (step and measurements) and `history` of validations.
+        the final state's `best` (step and measurements), `history` of validations, `steps`, and the `stopwatch`.
 
     Raises:
         TrainingError: a loss is not finite; the batch's image ids are in the message and in `not_finite.json`.
     """
-    recipe: CheXzero = method.recipe
-    plan = Plan.of(len(pairs), recipe.batch_size, recipe.epochs, seed)
+    recipe = method.recipe
+    plan = plan_of(examples, recipe, seed)
+    ranks = ranks_of(fabric)
+    _refuse_uneven(recipe.batch_size, fabric.world_size)
     optimizer = make_optimizer(method, recipe)
-    module, optimizer = fabric.setup(method, optimizer)
+    if compiled:
+        method.encode = torch.compile(method.encode)  # type: ignore[method-assign]
+    module, optimizer = fabric.setup(Step(method), optimizer)
     state = load_state(folder / LAST)
     done, best, history = 0, None, []
     if state is not None:
         method.load_state_dict(state["method"], strict=True)
         optimizer.load_state_dict(state["optimizer"])
         done, best, history = state["step"], state["best"], state["history"]
-    journal = Journal(folder, done)
-    gather = _gatherer(fabric)
+    journal = Journal(folder, done) if fabric.global_rank == 0 else None
+    watch = Stopwatch(fabric.device, exact=profiled)
     metric = "val_auroc" if truth is not None else "val_loss"
-    saved_at, started, seen, waited = done, time.perf_counter(), 0, 0.0
-
-    def keep(step: int) -> None:
-        if fabric.global_rank == 0:
-            state = {"method": method.state_dict(), "optimizer": optimizer.state_dict()}
-            save_state(folder / LAST, {**state, "step": step, "best": best, "history": history})
+    saved_at, started, seen = done, time.perf_counter(), 0
 
     method.train()
-    for step, batch, wait_s in _read_ahead(method, pairs, plan, done, seed, fabric):
-        waited += wait_s
-        torch.manual_seed(int(step_rng(seed, step, fabric.global_rank).integers(2**62)))  # dropout and the like
+    for step, batch in _read_ahead(method, examples, plan, done, seed, fabric, watch):
+        own = int(step_rng(seed, step, fabric.global_rank).integers(2**62))
+        torch.manual_seed(own)  # dropout and the like
+        place = Place(step, plan.steps, plan.steps_per_epoch, [h["val_loss"] for h in history])
+        rate = recipe.learning_rate * recipe.rate(place)
         for group in optimizer.param_groups:
-            group["lr"] = recipe.learning_rate * schedule(step, plan.steps, recipe.schedule, recipe.warmup)
-        draws = torch.Generator().manual_seed(int(step_rng(seed, step, fabric.global_rank).integers(2**62)))
-        losses = module(batch.to(fabric.device), draws, gather, fabric.global_rank)
-        loss = float(losses["loss"].detach())
-        if not np.isfinite(loss):
-            _refuse_not_finite(folder, step, loss, [pairs.image_ids[i] for i in plan.picks(step)])
+            group["lr"] = rate * group["rate"]
+        with watch("to device"):
+            batch = batch.to(fabric.device)
+        with watch("before step"), torch.no_grad():
+            method.before_step(step, plan.steps, ranks)
+        with watch("augment"), torch.no_grad():
+            batch = method.augment(batch, torch.Generator().manual_seed(own))
         optimizer.zero_grad(set_to_none=True)
-        fabric.backward(losses["loss"])
-        if recipe.clip_norm is not None:
-            fabric.clip_gradients(module, optimizer, max_norm=recipe.clip_norm)
-        optimizer.step()
+        losses, rows = backward(module, batch, ranks, fabric, watch, recipe.chunk, own)
+        loss = float(ranks.mean(losses["loss"]))
+        if not np.isfinite(loss):
+            _refuse_not_finite(folder, step, loss, examples.ids_at(plan.picks(step)))
+        with watch("optimizer"):
+            if recipe.clip_norm is not None:
+                fabric.clip_gradients(module, optimizer, max_norm=recipe.clip_norm)
+            optimizer.step()
+        with watch("after losses"), torch.no_grad():
+            method.after_losses(batch, rows, ranks)
         step, seen = step + 1, seen + plan.batch_size
         measured = None
         if validation is not None and (step % recipe.validate_every == 0 or step == plan.steps):
-            measured = validate(method, validation, truth, fabric.device, recipe.batch_size)
+            with watch("validate"):
+                measured = first_does(
+                    fabric, lambda: validate(method, validation, truth, fabric.device, recipe.batch_size)
+                )
             history.append({"step": step, **measured})
             if best is None or _better(measured[metric], best[metric], metric):
                 best = {"step": step, **measured}
                 if fabric.global_rank == 0:
                     save_state(folder / BEST, {"method": method.state_dict(), "step": step})
-        journal.write(
-            step, {k: float(v.detach()) for k, v in losses.items()}, optimizer.param_groups[0]["lr"], measured
-        )
+        with watch("journal"):
+            if journal is not None:
+                journal.write(step, {k: float(v) for k, v in losses.items()}, rate, measured)
         if step - saved_at >= save_every or step == plan.steps:
-            keep(step)
+            with watch("save"):
+                if fabric.global_rank == 0:
+                    kept = {"method": method.state_dict(), "optimizer": optimizer.state_dict()}
+                    save_state(folder / LAST, {**kept, "step": step, "best": best, "history": history})
             saved_at = step
-        if on_step is not None:
+        if on_step is not None and fabric.global_rank == 0:
             elapsed = time.perf_counter() - started
             left = elapsed / (step - done) * (plan.steps - step)
-            on_step(Progress(step, plan.steps, loss, seen / elapsed, left, waited / elapsed, measured))
-    journal.close()
-    return {"best": best, "history": history, "steps": plan.steps}
+            waited = watch.seconds.get("wait for examples", 0.0) / elapsed
+            on_step(Progress(step, plan.steps, loss, seen / elapsed, left, waited, measured))
+    if journal is not None:
+        journal.close()
+    return {"best": best, "history": history, "steps": plan.steps, "stopwatch": watch}
 
 
-def make_optimizer(method: torch.nn.Module, recipe: CheXzero) -> torch.optim.Optimizer:
-    """The recipe's optimizer; biases, norms and the logit scale are not decayed."""
-    decayed = [p for p in method.parameters() if p.ndim >= 2]
-    plain = [p for p in method.parameters() if p.ndim < 2]
-    groups = [{"params": decayed, "weight_decay": recipe.weight_decay}, {"params": plain, "weight_decay": 0.0}]
+def plan_of(examples: Mixture, recipe: Recipe, seed: int) -> Plan:
+    """The order of a run.
+
+    Raises:
+        TrainingError: a batch is larger than the set.
+    """
+    counts = [len(part) for part in examples.parts]
+    return Plan.of(counts, recipe.batch_size, recipe.epochs, seed, [share.weight for share in examples.shares])
+
+
+def make_optimizer(method: Method, recipe: Recipe) -> torch.optim.Optimizer:
+    """The recipe's optimizer over the method's parameter groups."""
+    groups = [{"lr": recipe.learning_rate * group["rate"], **group} for group in method.parameter_groups()]
     if recipe.optimizer == "sgd":
         return torch.optim.SGD(groups, lr=recipe.learning_rate, momentum=recipe.momentum)
-    return torch.optim.AdamW(groups, lr=recipe.learning_rate, fused=True)
+    kind = torch.optim.AdamW if recipe.optimizer == "adamw" else torch.optim.Adam
+    return kind(groups, lr=recipe.learning_rate, betas=recipe.betas, eps=recipe.eps, fused=True)
 
 
 def _better(new: float, old: float, metric: str) -> bool:
     return new > old if metric == "val_auroc" else new < old
 
 
-def _gatherer(fabric: Fabric) -> Callable[[Tensor], Tensor]:
-    if fabric.world_size == 1:
-        return alone
-    return lambda rows: fabric.all_gather(rows, sync_grads=True).flatten(0, 1)
-
-
 def _read_ahead(
-    method: CheXzeroMethod, pairs: Pairs, plan: Plan, first: int, seed: int, fabric: Fabric
-) -> Any:  # Iterator[tuple[int, Batch, float]]
+    method: Method, examples: Mixture, plan: Plan, first: int, seed: int, fabric: Fabric, watch: Stopwatch
+) -> Iterator[tuple[int, Batch]]:
     rank, world = fabric.global_rank, fabric.world_size
 
     def read(step: int) -> Batch:
         picks = plan.picks(step).reshape(world, -1)[rank]
-        return method.read(pairs, picks, step_rng(seed, step, rank))
+        return examples.read(method, picks, step_rng(seed, step, rank))
 
     with ThreadPoolExecutor(1, thread_name_prefix="read-ahead") as reader:
         ahead: deque[Future[Batch]] = deque()
         for step in range(first, plan.steps):
             while len(ahead) <= READ_AHEAD and step + len(ahead) < plan.steps:
                 ahead.append(reader.submit(read, step + len(ahead)))
-            asked = time.perf_counter()
-            batch = ahead.popleft().result()
-            yield step, batch, time.perf_counter() - asked
+            with watch("wait for examples"):
+                batch = ahead.popleft().result()
+            yield step, batch
+
+
+def _refuse_uneven(batch_size: int, world: int) -> None:
+    if batch_size % world:
+        near = max(1, round(batch_size / world)) * world
+        raise TrainingError(
+            f"batch_size={batch_size} does not divide by {world} processes. Give --set batch_size={near}: it is over all."
+        )
 
 
 def _refuse_not_finite(folder: Path, step: int, loss: float, image_ids: list[str]) -> None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -11,61 +12,78 @@ from hilum.errors import TrainingError
 
 @dataclass(frozen=True)
 class Plan:
-    """Shuffled passes over `count` examples in batches of `batch_size`; a pass's incomplete last batch is left out.
+    """Shuffled passes over the examples of one or several archives; a pass's incomplete last batch is left out.
+
+    A weight of 2 passes twice over an archive in each epoch, one of 0.5 over another half of it in every other epoch.
 
     Attributes:
-        count: how many examples there are.
+        counts: examples of each archive; their positions follow one another.
+        weights: passes over each archive in an epoch.
         batch_size: examples in a step, over all processes.
         steps: how many steps the run has.
         seed: of the shuffles.
     """
 
-    count: int
+    counts: tuple[int, ...]
+    weights: tuple[float, ...]
     batch_size: int
     steps: int
     seed: int
+    _epoch: list[tuple[int, np.ndarray]] = field(default_factory=list, repr=False, compare=False)
 
     @classmethod
-    def of(cls, count: int, batch_size: int, epochs: float, seed: int) -> Plan:
+    def of(
+        cls, counts: int | Sequence[int], batch_size: int, epochs: float, seed: int, weights: Sequence[float] = ()
+    ) -> Plan:
         """The plan of a run of `epochs` passes.
 
         Raises:
-            TrainingError: a batch is larger than the set.
+            TrainingError: a batch is larger than a pass.
         """
-        if count < batch_size:
+        counts = (counts,) if isinstance(counts, int) else tuple(counts)
+        weights = tuple(weights) or (1.0,) * len(counts)
+        size = sum(_share(count, weight) for count, weight in zip(counts, weights, strict=True))
+        if size < batch_size:
             raise TrainingError(
-                f"batch_size={batch_size} is larger than the {count} training examples. "
-                f"Give --set batch_size={max(2, count // 4)} or more data."
+                f"batch_size={batch_size} is larger than the {size} training examples. "
+                f"Give --set batch_size={max(2, size // 4)} or more data."
             )
-        return cls(count, batch_size, max(1, round(epochs * (count // batch_size))), seed)
+        return cls(counts, weights, batch_size, max(1, round(epochs * (size // batch_size))), seed)
 
     @property
     def steps_per_epoch(self) -> int:
         """Whole batches in one pass."""
-        return self.count // self.batch_size
+        return sum(_share(c, w) for c, w in zip(self.counts, self.weights, strict=True)) // self.batch_size
 
     def picks(self, step: int) -> np.ndarray:
         """The examples of a step: (batch_size,) int64 positions."""
         epoch, within = divmod(step, self.steps_per_epoch)
-        order = np.random.default_rng([self.seed, epoch]).permutation(self.count)
-        return order[within * self.batch_size : (within + 1) * self.batch_size]
+        if not self._epoch or self._epoch[0][0] != epoch:
+            self._epoch[:] = [(epoch, self._order(epoch))]
+        return self._epoch[0][1][within * self.batch_size : (within + 1) * self.batch_size]
+
+    def _order(self, epoch: int) -> np.ndarray:
+        rng = np.random.default_rng([self.seed, epoch])
+        if self.weights == (1.0,) * len(self.counts):
+            return rng.permutation(sum(self.counts))
+        drawn, start = [], 0
+        for archive, (count, weight) in enumerate(zip(self.counts, self.weights, strict=True)):
+            drawn.append(start + self._some(archive, count, _share(count, weight), epoch))
+            start += count
+        return rng.permutation(np.concatenate(drawn))
+
+    def _some(self, archive: int, count: int, wanted: int, epoch: int) -> np.ndarray:
+        """`wanted` examples of an archive: the next ones of an endless row of shuffled passes."""
+        first = epoch * wanted
+        passes = range(first // count, (first + wanted - 1) // count + 1)
+        row = [np.random.default_rng([self.seed, archive, number, 2]).permutation(count) for number in passes]
+        return np.concatenate(row)[first % count :][:wanted]
+
+
+def _share(count: int, weight: float) -> int:
+    return max(1, round(count * weight)) if count else 0
 
 
 def step_rng(seed: int, step: int, rank: int = 0) -> np.random.Generator:
     """The generator of a step's own draws."""
     return np.random.default_rng([seed, step, rank, 1])
-
-
-def schedule(step: int, steps: int, kind: str, warmup: float) -> float:
-    """The factor on the learning rate at a step: linear warm-up, then constant or a cosine to zero.
-
-    Example:
-        >>> [round(schedule(s, 10, "cosine", 0.2), 2) for s in (0, 1, 2, 6, 9)]
-        [0.5, 1.0, 1.0, 0.5, 0.04]
-    """
-    warm = int(warmup * steps)
-    if step < warm:
-        return (step + 1) / warm
-    if kind == "constant":
-        return 1.0
-    return float(0.5 * (1 + np.cos(np.pi * (step - warm) / max(1, steps - warm))))

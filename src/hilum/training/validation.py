@@ -2,27 +2,46 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
 
 from hilum.archive import Archive
-from hilum.methods.chexzero import CheXzeroMethod, Pairs
+from hilum.methods.method import Method
 from hilum.models.zero_shot import finding_vectors, load_prompts, pair_scores
+from hilum.training.mixture import Mixture
 
 
-@dataclass(frozen=True)
+@dataclass
 class Truth:
-    """Known labels of the validation images: `values` (N, C) with 1, 0 and NaN, `findings` C names, and who said them."""
+    """Known labels of validation images.
 
+    Attributes:
+        archive: where the images are.
+        rows: (N,) their positions.
+        findings: C names.
+        values: (N, C) with 1, 0 and NaN.
+        said_by: who said them.
+    """
+
+    archive: Archive
+    rows: np.ndarray
     findings: list[str]
     values: np.ndarray
     said_by: str
+    _squares: np.ndarray | None = field(default=None, repr=False)
+
+    def squares(self, method: Method) -> np.ndarray:
+        """The images as the method's model sees them, made once: (N, canvas, canvas) uint8."""
+        if self._squares is None:
+            self._squares = method.model({}).preprocess.squares(self.archive.pixels(self.rows))
+        return self._squares
 
 
-def validation_truth(archive: Archive, pairs: Pairs) -> Truth | None:
-    """Positive and negative labels given by a dataset for the validation images; None when there are too few.
+def validation_truth(archive: Archive, image_ids: Sequence[str]) -> Truth | None:
+    """Positive and negative labels given by a dataset for validation images; None when there are too few.
 
     Labels that this system derived from reports are left aside: choosing by them would reward repeating the labeler.
     A finding needs five positives and five negatives.
@@ -30,17 +49,17 @@ def validation_truth(archive: Archive, pairs: Pairs) -> Truth | None:
     labels = archive.labels(["study_id", "image_id", "finding", "value", "said_by"], where="said_by LIKE 'dataset:%'")
     if not labels.num_rows:
         return None
-    images = archive.images(["image_id", "study_id"], where="split = 'val'").to_pylist()
-    study_of = {row["image_id"]: row["study_id"] for row in images}
-    place = {image_id: i for i, image_id in enumerate(pairs.image_ids)}
+    images = archive.images(["row", "image_id", "study_id"], where="split = 'val'").to_pylist()
+    place = {image_id: i for i, image_id in enumerate(dict.fromkeys(image_ids))}
+    known = {row["image_id"]: row for row in images if row["image_id"] in place}
     of_study: dict[str, list[int]] = {}
     for image_id, i in place.items():
-        of_study.setdefault(study_of[image_id], []).append(i)
-    rows = labels.to_pylist()
-    findings = sorted({row["finding"] for row in rows})
+        of_study.setdefault(known[image_id]["study_id"], []).append(i)
+    said = labels.to_pylist()
+    findings = sorted({row["finding"] for row in said})
     values = np.full((len(place), len(findings)), np.nan)
     code = {"positive": 1.0, "negative": 0.0}
-    for row in rows:
+    for row in said:
         where = [place[row["image_id"]]] if row["image_id"] in place else []
         if row["image_id"] is None:
             where = of_study.get(row["study_id"], [])
@@ -49,12 +68,14 @@ def validation_truth(archive: Archive, pairs: Pairs) -> Truth | None:
     enough = [c for c in range(len(findings)) if min((values[:, c] == v).sum() for v in (0, 1)) >= 5]
     if not enough:
         return None
-    return Truth([findings[c] for c in enough], values[:, enough], ", ".join(sorted({row["said_by"] for row in rows})))
+    by = ", ".join(sorted({row["said_by"] for row in said}))
+    rows = np.array([known[image_id]["row"] for image_id in place], np.int64)
+    return Truth(archive, rows, [findings[c] for c in enough], values[:, enough], by)
 
 
 @torch.inference_mode()
 def validate(
-    method: CheXzeroMethod, pairs: Pairs, truth: Truth | None, device: torch.device, batch_size: int
+    method: Method, examples: Mixture, truth: Truth | None, device: torch.device, batch_size: int
 ) -> dict[str, float]:
     """Measure the method as it is, in evaluation mode.
 
@@ -64,27 +85,24 @@ def validate(
     was_training = method.training
     method.eval()
     losses = []
-    size = min(batch_size, len(pairs))
-    order = np.random.default_rng(0).permutation(len(pairs))  # fixed, and neighbors of one study apart
-    for start in range(0, len(pairs) - size + 1, size):
-        batch = method.read(pairs, order[start : start + size], None).to(device)
-        losses.append(float(method(batch)["loss"]))
+    size = min(batch_size, len(examples))
+    order = np.random.default_rng(0).permutation(len(examples))  # fixed, and neighbors of one study apart
+    for start in range(0, len(examples) - size + 1, size):
+        batch = examples.read(method, order[start : start + size], None).to(device)
+        losses.append(float(method(batch)[0]["loss"]))
     measured = {"val_loss": float(np.mean(losses))}
     if truth is not None:
-        measured["val_auroc"] = _zero_shot_auroc(method, pairs, truth, device)
+        measured["val_auroc"] = _zero_shot_auroc(method, truth, device)
     method.train(was_training)
     return measured
 
 
-def _zero_shot_auroc(method: CheXzeroMethod, pairs: Pairs, truth: Truth, device: torch.device) -> float:
+def _zero_shot_auroc(method: Method, truth: Truth, device: torch.device) -> float:
     from sklearn.metrics import roc_auc_score
 
     model = method.model({}, device)
-    vectors = []
-    for start in range(0, len(pairs), 64):
-        picks = np.arange(start, min(start + 64, len(pairs)))
-        vectors.append(model.embed_squares(pairs.squares.read(picks)))
-    images = np.concatenate(vectors)
+    squares = truth.squares(method)
+    images = np.concatenate([model.embed_squares(squares[i : i + 64]) for i in range(0, len(squares), 64)])
     images /= np.linalg.norm(images, axis=1, keepdims=True)
     scores = pair_scores(images, *finding_vectors(model, truth.findings, load_prompts()))
     known = ~np.isnan(truth.values)
