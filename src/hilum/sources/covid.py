@@ -9,9 +9,9 @@ from typing import Any, ClassVar
 
 from hilum.errors import SourceError
 from hilum.findings import LabelValue, canonical, fold
-from hilum.imaging import Radiograph
-from hilum.sources.files import by_name, relative, require_folder
-from hilum.sources.layout import Counts, Entry, Facts, Known, Progress, Rejected, no_progress
+from hilum.sources.files import by_name, relative, require_parts
+from hilum.sources.layout import Entry, Facts, Known, Progress, Rejected, no_progress
+from hilum.sources.listed import Listed
 from hilum.tables import read_table
 
 # The dataset's own tree of diagnoses: each is a kind of the next (its newest `finding` values spell this out, older
@@ -54,7 +54,7 @@ SLICES = ("axial", "coronal", "sagittal")
 _NAMES = {fold(name): name for name in CLASSES}
 
 
-class CovidCollection:
+class CovidCollection(Listed):
     """The COVID-19 image data collection.
 
     Radiographs enter (PA, AP, AP Supine, lateral, and those without a view); CT slices are left out. The clinical
@@ -64,26 +64,19 @@ class CovidCollection:
     """
 
     name: ClassVar[str] = "covid"
+    title: ClassVar[str] = "COVID-19 image data collection (Cohen et al. 2020)"
     task: ClassVar[str] = "diagnosis (COVID-19 and other pneumonias), clinical notes as text"
     outputs: ClassVar[tuple[str, ...]] = CLASSES
+    size: ClassVar[str] = "751 rows of 380 patients in mid-2020, CT slices among them; later releases have more"
     licence: ClassVar[str] = "each image its own (column `license` of metadata.csv)"
     where: ClassVar[str] = "https://github.com/ieee8023/covid-chestxray-dataset"
     layout: ClassVar[str] = "metadata.csv and images/."
-
-    def __init__(self) -> None:
-        self.counts = Counts()
+    unconfirmed: ClassVar[tuple[str, ...]] = ("the column RT_PCR_positive of the newest release, which is not read",)
 
     def open(self, root: Path, known: Known, progress: Progress = no_progress) -> int | None:
         """Read metadata.csv and look which images are there."""
-        require_folder(root, self.name, self.layout)
         self._root = root
-        self._table_path = root / "metadata.csv"
-        lacks = [name for name in ("metadata.csv", "images") if not (root / name).exists()]
-        if lacks:
-            there = ", ".join(sorted(found.name for found in root.iterdir())[:8]) or "nothing"
-            raise SourceError(
-                f"{root} lacks {' and '.join(lacks)}; it holds: {there}. Source 'covid' expects: {self.layout}"
-            )
+        self._table_path, _ = require_parts(root, self.name, self.layout, "metadata.csv", "images")
         table = read_table(self._table_path, numbers=False)
         table = table.rename_columns([name.lower() for name in table.column_names])  # early releases: Patientid
         for name in ("patientid", "filename", "finding"):
@@ -133,14 +126,6 @@ class CovidCollection:
                 labels=labels_of(row["finding"]),
             )
             yield Entry(relative(self._files[name], self._root), self._files[name], facts)
-
-    def facts(self, entry: Entry, image: Radiograph) -> Facts | Rejected:
-        """What the table says."""
-        assert entry.facts is not None
-        return entry.facts
-
-    def finish(self, whole: bool) -> None:
-        """Nothing more to say."""
 
     def _is_radiograph(self, row: dict[str, Any]) -> bool:
         """By modality, folder and view, as far as the release has these columns."""

@@ -10,8 +10,10 @@ from hilum.errors import SourceError, TableError, UsageError
 from hilum.imaging import DicomHeader, Radiograph
 from hilum.sources.files import looks_like_dicom, relative, require_folder, walk
 from hilum.sources.layout import Counts, Entry, Facts, Known, Progress, Rejected, no_progress
+from hilum.sources.listed import BY_PATIENT
 from hilum.sources.peek import day_of, peek
 from hilum.sources.report_files import ReportsBeside, ReportTable
+from hilum.sources.splitting import TRAIN_VAL
 
 # Modalities that are never a radiograph (PS3.3 C.7.3.1.1.1). CR, DX, RG, OT and the absent one enter.
 OTHER_MODALITIES = frozenset(
@@ -34,14 +36,19 @@ class DicomFolder:
     """
 
     name: ClassVar[str] = "dicom"
+    title: ClassVar[str] = "DICOM folder"
     task: ClassVar[str] = "reports, where they are given; no labels"
     outputs: ClassVar[tuple[str, ...]] = ()
+    size: ClassVar[str] = "any"
+    split: ClassVar[str] = BY_PATIENT
     licence: ClassVar[str] = "your own data"
     where: ClassVar[str] = "your PACS or modality export"
     layout: ClassVar[str] = (
         "a folder tree with DICOM files of any name; reports as <study>.txt next to a study's folder, as *.txt inside "
         "it, or in a table given with --reports (columns AccessionNumber or StudyInstanceUID, and report)."
     )
+    unconfirmed: ClassVar[tuple[str, ...]] = ()
+    train_val: ClassVar[Mapping[str, float]] = TRAIN_VAL
 
     def __init__(self, reports: str | Path | None = None, columns: Mapping[str, str] | None = None) -> None:
         self.counts = Counts()

@@ -93,7 +93,7 @@ def ingest(
     with lock:
         record = target.manifest.sources if target is not None else {}
         _check_pseudonyms(target, names)
-        splitting = Splitting.settle(record, chosen.name, split, seed, fractions)
+        splitting = Splitting.settle(record, chosen.name, split, seed, fractions, chosen.train_val)
         there = AlreadyThere(target, chosen.name, names)
         total = chosen.open(Path(root), there.known(), progress)
         run = Intake(chosen, there, summary, names, splitting, strict)

@@ -27,6 +27,65 @@ def require_folder(root: Path, source: str, layout: str) -> None:
         raise SourceError(f"{root} cannot be listed: {error.strerror}.") from error
 
 
+def require_parts(root: Path, source: str, layout: str, *parts: str | tuple[str, ...]) -> list[Path]:
+    """Where each part of a release lies under `root`; all that is missing is said at once.
+
+    Args:
+        root: the ingested folder.
+        source: name of the source, for messages.
+        layout: what it expects, for messages.
+        parts: file or folder names, or glob patterns; a tuple holds other names for the same part, best first.
+
+    Raises:
+        SourceError: `root` cannot be listed, or lacks a part; the message names every missing one and what is there.
+    """
+    require_folder(root, source, layout)
+    found: list[Path] = []
+    lacks: list[str] = []
+    for part in parts:
+        names = (part,) if isinstance(part, str) else part
+        here = find_part(root, *names)
+        if here is None:
+            lacks.append(names[0] + (f" (or {', '.join(names[1:])})" if len(names) > 1 else ""))
+        else:
+            found.append(here)
+    if lacks:
+        raise SourceError(
+            f"{root} lacks {' and '.join(lacks)}; it holds: {contents(root)}. Source '{source}' expects: {layout}"
+        )
+    return found
+
+
+def find_part(root: Path, *names: str) -> Path | None:
+    """The first of these names, or glob patterns, that is there under `root`."""
+    for name in names:
+        here = min(root.glob(name), default=None) if any(mark in name for mark in "*?[") else root / name
+        if here is not None and here.exists():
+            return here
+    return None
+
+
+def contents(root: Path) -> str:
+    """The first few names in a folder, for messages."""
+    names = sorted(found.name for found in root.iterdir() if not found.name.startswith("."))
+    more = f" and {len(names) - 8} more" if len(names) > 8 else ""
+    return (", ".join(names[:8]) or "nothing") + more
+
+
+def inside(root: Path, *names: str) -> Path:
+    """The first of these folders under `root` that is there, else `root`: releases are unpacked one level deeper or not."""
+    return next((root / name for name in names if (root / name).is_dir()), root)
+
+
+def by_stem(folder: Path) -> dict[str, Path]:
+    """Image files anywhere under a folder, by name without ending; the first in order of path wins."""
+    found: dict[str, Path] = {}
+    for file in walk(folder):
+        if file.suffix.lower() in IMAGE_SUFFIXES:
+            found.setdefault(file.stem, file)
+    return found
+
+
 def walk(root: Path, above: tuple[str, ...] = ()) -> Iterator[Path]:
     """Every file under `root` in a fixed order, without hidden ones; links to folders are followed, but not in circles.
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Protocol
@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, ClassVar, Protocol
 from hilum.findings import LabelValue
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from hilum.imaging import Radiograph
 
 Progress = Callable[[str, int, int | None], None]
@@ -18,6 +20,21 @@ Progress = Callable[[str, int, int | None], None]
 
 def no_progress(step: str, done: int, total: int | None) -> None:
     """Tell nobody."""
+
+
+@dataclass(frozen=True, slots=True)
+class Statement:
+    """What someone says of an image or of its whole study.
+
+    Attributes:
+        said_by: None for the dataset itself; else who, as "reader:vindr/R9" or "labeler:mimic/negbio".
+        of_study: it holds for every image of the study.
+    """
+
+    finding: str
+    value: LabelValue
+    said_by: str | None = None
+    of_study: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +47,7 @@ class Facts:
         split: the dataset's own split, where it has one.
         report: the whole text of the study's report.
         labels: (finding, value) as this dataset states them for this image.
+        statements: what it states of the whole study, or gives as the opinion of one reader or labeler.
     """
 
     image_id: str
@@ -42,21 +60,24 @@ class Facts:
     split: str | None = None
     report: str | None = None
     labels: tuple[tuple[str, LabelValue], ...] = ()
+    statements: tuple[Statement, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One image file to read.
+    """One image to read.
 
     Attributes:
         path: where it lies under the ingested root, with forward slashes; together with the source its key.
         file: where to read it.
         facts: what is known before reading; None when the file itself tells (DICOM).
+        pixels: (H, W) uint8 where the image is no file of its own but a part of `file`; nothing is decoded then.
     """
 
     path: str
     file: Path
     facts: Facts | None = None
+    pixels: np.ndarray | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,20 +119,30 @@ class Source(Protocol):
 
     Attributes:
         name: as on the command line, and in the archive's `source` column.
+        title: as people call it.
         task: what its labels allow, in a few words.
         outputs: findings it states, or () when it states none.
+        size: how many images, studies and patients the release has.
+        split: which split its images get.
         licence: under which terms it may be used.
         where: where to get it.
         layout: what its folder must look like.
+        unconfirmed: what we hold true of it without having seen it in an official file.
+        train_val: share of patients in train and val where the dataset keeps both together (split "train_val").
         counts: filled along the way.
     """
 
     name: ClassVar[str]
+    title: ClassVar[str]
     task: ClassVar[str]
     outputs: ClassVar[tuple[str, ...]]
+    size: ClassVar[str]
+    split: ClassVar[str]
     licence: ClassVar[str]
     where: ClassVar[str]
     layout: ClassVar[str]
+    unconfirmed: ClassVar[tuple[str, ...]]
+    train_val: ClassVar[Mapping[str, float]]
     counts: Counts
 
     def open(self, root: Path, known: Known, progress: Progress = no_progress) -> int | None:

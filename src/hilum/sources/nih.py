@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import ClassVar
 
 from hilum.errors import SourceError, TableError
 from hilum.findings import LabelValue, canonical, fold
-from hilum.imaging import Radiograph
-from hilum.sources.files import by_name, relative, require_folder
+from hilum.sources.cells import possible_age, sex_of, view_of, whole_of
+from hilum.sources.files import by_name, contents, relative, require_folder
 from hilum.sources.layout import Counts, Entry, Facts, Known, Progress, Rejected, no_progress
+from hilum.sources.listed import Listed
+from hilum.sources.nih_experts import expert_opinions
 from hilum.tables import read_table
 
 # As the dataset writes them.
@@ -34,14 +35,13 @@ CLASSES = (
 NO_FINDING = "No Finding"
 TABLES = ("Data_Entry_2017_v2020.csv", "Data_Entry_2017.csv")
 COLUMNS = ("Image Index", "Finding Labels", "Patient ID")
-OLDEST_YEARS = 120
 _NAMES = {fold(name): name for name in (*CLASSES, NO_FINDING)} | {
     "pleural effusion": "Effusion",
     "infiltrate": "Infiltration",
 }
 
 
-class ChestXray14:
+class ChestXray14(Listed):
     """NIH ChestX-ray14.
 
     Images that the table lists and the folder lacks are counted, not rejected: the release comes in twelve parts. A
@@ -49,17 +49,29 @@ class ChestXray14:
     """
 
     name: ClassVar[str] = "nih"
+    title: ClassVar[str] = "NIH ChestX-ray14 (Wang et al. 2017)"
     task: ClassVar[str] = "multi-label, labels mined from reports"
     outputs: ClassVar[tuple[str, ...]] = tuple(canonical(name) for name in CLASSES)
+    size: ClassVar[str] = "112,120 images of 30,805 patients"
+    split: ClassVar[str] = (
+        "official lists (test kept; of the rest one patient in eight validates, hashed); without them 60/20/20 by patient, "
+        "hashed"
+    )
     licence: ClassVar[str] = "free use with attribution to the NIH Clinical Center"
     where: ClassVar[str] = "https://nihcc.app.box.com/v/ChestXray-NIHCC"
     layout: ClassVar[str] = (
         "Data_Entry_2017_v2020.csv (or Data_Entry_2017.csv); images flat, in images/ or in images_001/images/ ...; "
-        "train_val_list.txt and test_list.txt give the official split where they are there."
+        "train_val_list.txt and test_list.txt give the official split where they are there; the expert labels of Google "
+        "(four_findings_expert_labels/*.csv) are kept as a reader's opinions."
+    )
+    unconfirmed: ClassVar[tuple[str, ...]] = (
+        "the lengths of the two official lists (86,524 and 25,596)",
+        "how many files are RGBA",
+        "the name of the column that holds the image in the expert labels",
     )
 
     def __init__(self) -> None:
-        self.counts = Counts()
+        super().__init__()
         self._odd_ages = 0
 
     def open(self, root: Path, known: Known, progress: Progress = no_progress) -> int | None:
@@ -79,6 +91,7 @@ class ChestXray14:
                 "Unpack the images_*.tar.gz parts there."
             )
         self._official = _official_split(root, self.counts)
+        self._experts = expert_opinions(root)
         present = sum(row["Image Index"] in self._files for row in self._rows)
         if not present:
             first = self._rows[0]["Image Index"] if self._rows else None
@@ -110,27 +123,22 @@ class ChestXray14:
             except TableError as error:
                 yield Rejected(relative(self._files[name], self._root), "unknown_label", str(error))
                 continue
-            age = _age(row.get("Patient Age"))
+            age = possible_age(row.get("Patient Age"))
             self._odd_ages += age is None and row.get("Patient Age") is not None
-            patient, follow_up = row["Patient ID"], _whole(row.get("Follow-up #"))
-            sex = (row.get("Patient Gender") or row.get("Patient Sex") or "").strip().upper()
+            patient, follow_up = row["Patient ID"], whole_of(row.get("Follow-up #"))
             facts = Facts(
                 image_id=name,
                 study_id=f"nih-{patient}-{follow_up:03d}" if follow_up is not None else f"nih-{name}",
                 patient_id=f"nih-{patient}",
-                view={"PA": "pa", "AP": "ap"}.get((row.get("View Position") or "").strip().upper(), "unknown"),
+                view=view_of(row.get("View Position")),
                 study_order=follow_up,
                 age_years=age,
-                sex=sex if sex in ("M", "F") else None,
+                sex=sex_of(row.get("Patient Gender") or row.get("Patient Sex")),
                 split=self._official.get(name),
                 labels=labels,
+                statements=self._experts.get(name, ()),
             )
             yield Entry(relative(self._files[name], self._root), self._files[name], facts)
-
-    def facts(self, entry: Entry, image: Radiograph) -> Facts | Rejected:
-        """What the table says."""
-        assert entry.facts is not None
-        return entry.facts
 
     def finish(self, whole: bool) -> None:
         """Say how many ages were impossible."""
@@ -150,9 +158,8 @@ def _table_in(root: Path) -> Path:
     others = sorted(root.glob("Data_Entry*.csv*"))
     if others:
         return others[0]
-    there = ", ".join(sorted(found.name for found in root.iterdir())[:8]) or "nothing"
     raise SourceError(
-        f"{root} lacks {TABLES[0]} (or {TABLES[1]}); it holds: {there}. Source 'nih' expects: {ChestXray14.layout}"
+        f"{root} lacks {TABLES[0]} (or {TABLES[1]}); it holds: {contents(root)}. Source 'nih' expects: {ChestXray14.layout}"
     )
 
 
@@ -183,16 +190,3 @@ def _labels(text: str | None, where: str) -> tuple[tuple[str, LabelValue], ...]:
         (canonical(name), LabelValue.POSITIVE if name in named else LabelValue.NEGATIVE)
         for name in (*CLASSES, NO_FINDING)
     )
-
-
-def _age(text: str | None) -> float | None:
-    """Years behind 58 or 058Y, 013M, 020D (both releases), or None: a few rows say more than 400."""
-    match = re.fullmatch(r"(\d+)([YMD]?)", (text or "").strip().upper())
-    if not match:
-        return None
-    years = int(match[1]) / {"": 1, "Y": 1, "M": 12, "D": 365.25}[match[2]]
-    return years if years <= OLDEST_YEARS else None
-
-
-def _whole(text: str | None) -> int | None:
-    return int(text) if text and text.strip().isdigit() else None

@@ -23,11 +23,13 @@ class Splitting:
         how: "auto", "hashed", "official" or "none".
         seed: of the hashed split.
         fractions: share of patients in train, val and test of the hashed split.
+        train_val: share of patients in train and val of those that the dataset keeps together for both.
     """
 
     how: str = "auto"
     seed: int = 0
     fractions: Mapping[str, float] = field(default_factory=lambda: dict(FRACTIONS))
+    train_val: Mapping[str, float] = field(default_factory=lambda: dict(TRAIN_VAL))
 
     @classmethod
     def settle(
@@ -37,6 +39,7 @@ class Splitting:
         how: str | None,
         seed: int | None,
         fractions: Mapping[str, float] | None,
+        train_val: Mapping[str, float] = TRAIN_VAL,
     ) -> Splitting:
         """What was asked for, else what earlier runs into this archive did, else the defaults.
 
@@ -44,6 +47,7 @@ class Splitting:
             sources: the manifest's record of earlier runs, source -> record.
             source: the one at hand.
             how, seed, fractions: what was asked for now; None where nothing was.
+            train_val: the source's own shares.
 
         Raises:
             UsageError: what is asked for now differs from earlier: one patient would get two splits.
@@ -58,6 +62,7 @@ class Splitting:
             how=_same("split", how, how_before) or "auto",
             seed=_same("seed", seed, before.get("seed")) or 0,
             fractions=_same("fractions", fractions, before.get("fractions")) or dict(FRACTIONS),
+            train_val=dict(train_val),
         )
         hashed_split("", chosen.seed, chosen.fractions)  # complains about the fractions
         return chosen
@@ -67,12 +72,17 @@ class Splitting:
         if self.how == "none":
             return None
         if official is not None and self.how in ("auto", "official"):
-            return hashed_split(patient_id, self.seed, TRAIN_VAL) if official == "train_val" else official
+            return hashed_split(patient_id, self.seed, self.train_val) if official == "train_val" else official
         return hashed_split(patient_id, self.seed, self.fractions) if self.how != "official" else None
 
     def record(self) -> dict[str, Any]:
         """What the manifest keeps."""
-        return {"split": self.how, "seed": self.seed, "fractions": dict(self.fractions)}
+        return {
+            "split": self.how,
+            "seed": self.seed,
+            "fractions": dict(self.fractions),
+            "train_val": dict(self.train_val),
+        }
 
 
 def _same(name: str, asked: Any, before: Any) -> Any:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -10,10 +9,11 @@ from typing import Any, ClassVar
 
 from hilum.archive.schema import SPLITS, VIEWS
 from hilum.errors import SourceError, TableError, UsageError
-from hilum.findings import LabelValue, canonical, fold, suggest
-from hilum.imaging import Radiograph
+from hilum.findings import canonical, fold, suggest
+from hilum.sources.cells import KNOWN_VIEWS, LABEL_WORDS, SEXES, age_of, whole_of
 from hilum.sources.files import relative
-from hilum.sources.layout import Counts, Entry, Facts, Known, Progress, Rejected, no_progress
+from hilum.sources.layout import Entry, Facts, Known, Progress, Rejected, no_progress
+from hilum.sources.listed import Listed
 from hilum.sources.report_files import report_columns, text_of
 from hilum.tables import as_text, read_table, require_columns
 
@@ -41,17 +41,6 @@ FIELDS: dict[str, tuple[str, ...]] = {
     "order": ("study order",),
     "report": (),
 }
-KNOWN_VIEWS = {fold(name): name for name in VIEWS} | {
-    "ap supine": "ap_supine",
-    "supine": "ap_supine",
-    "l": "lateral",
-    "ll": "lateral",
-    "rl": "lateral",
-    "lat": "lateral",
-    "left lateral": "lateral",
-    "": "unknown",
-}
-SEXES = {"m": "M", "male": "M", "f": "F", "female": "F", "o": "O", "other": "O"}
 SPLIT_WORDS = {name: name for name in SPLITS} | {
     "training": "train",
     "valid": "val",
@@ -60,17 +49,10 @@ SPLIT_WORDS = {name: name for name in SPLITS} | {
     "dev": "val",
     "testing": "test",
 }
-# CheXpert's codes (Irvin et al. 2019), and words.
-LABEL_WORDS = {
-    **dict.fromkeys(("1", "1.0", "true", "yes", "y", "positive", "present"), LabelValue.POSITIVE),
-    **dict.fromkeys(("0", "0.0", "false", "no", "n", "negative", "absent"), LabelValue.NEGATIVE),
-    **dict.fromkeys(("-1", "-1.0", "uncertain", "maybe"), LabelValue.UNCERTAIN),
-    **dict.fromkeys(("not mentioned", "not_mentioned"), LabelValue.NOT_MENTIONED),
-}
 TRIED_PATHS = 200
 
 
-class ImageTable:
+class ImageTable(Listed):
     """Images listed in a table, one row each.
 
     Args:
@@ -82,8 +64,11 @@ class ImageTable:
     """
 
     name: ClassVar[str] = "table"
+    title: ClassVar[str] = "Table of images"
     task: ClassVar[str] = "whatever its columns state"
     outputs: ClassVar[tuple[str, ...]] = ()
+    size: ClassVar[str] = "any"
+    split: ClassVar[str] = "its split column, else 60/20/20 by patient, hashed"
     licence: ClassVar[str] = "your own data"
     where: ClassVar[str] = "any CSV, TSV or Parquet file"
     layout: ClassVar[str] = (
@@ -98,7 +83,7 @@ class ImageTable:
         labels: Sequence[str] = (),
         folder: str | Path | None = None,
     ) -> None:
-        self.counts = Counts()
+        super().__init__()
         self._asked = dict(columns or {})
         self._labels = list(labels)
         self._folder = Path(folder) if folder is not None else None
@@ -164,8 +149,8 @@ class ImageTable:
                 study_id=study,
                 patient_id=patient,
                 view=self._view(cell.get("view")),
-                study_order=_whole(cell.get("order")),
-                age_years=_age(cell.get("age")),
+                study_order=whole_of(cell.get("order")),
+                age_years=age_of(cell.get("age")),
                 sex=SEXES[fold(cell["sex"])] if cell.get("sex") else None,
                 split=SPLIT_WORDS[fold(cell["split"])] if cell.get("split") else None,
                 report=self._report_of.get(study),
@@ -176,14 +161,6 @@ class ImageTable:
                 ),
             )
             yield Entry(path, file, facts)
-
-    def facts(self, entry: Entry, image: Radiograph) -> Facts | Rejected:
-        """What the table says; where it does not tell a view, a DICOM file's header does."""
-        assert entry.facts is not None
-        return entry.facts
-
-    def finish(self, whole: bool) -> None:
-        """Nothing more to say."""
 
     def _view(self, word: str | None) -> str | None:
         return self._views[fold(word)] if word else None
@@ -260,13 +237,3 @@ def _check_words(path: Path, column: str, values: Sequence[str | None], words: M
         shown = ", ".join(f"{word!r} ({count} rows)" for word, count in strange.most_common(5))
         first = next(row for row, value in enumerate(values, start=1) if value in strange)
         raise TableError(f"{path}, row {first}: '{column}' has values that are not understood: {shown}. {advice}")
-
-
-def _age(text: str | None) -> float | None:
-    """Years behind 63, 63.5 or 063Y; None for anything else."""
-    match = re.fullmatch(r"(\d+(?:[.]\d+)?)\s*([YMWD]?)", (text or "").upper())
-    return float(match[1]) / {"": 1.0, "Y": 1.0, "M": 12.0, "W": 365.25 / 7, "D": 365.25}[match[2]] if match else None
-
-
-def _whole(text: str | None) -> int | None:
-    return int(float(text)) if text and re.fullmatch(r"-?\d+([.]0*)?", text) else None

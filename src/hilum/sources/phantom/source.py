@@ -16,6 +16,7 @@ class PhantomFolder(DicomFolder):
     """A folder written by `hilum phantom`; paths in the archive are relative to its `dicom` folder."""
 
     name: ClassVar[str] = "phantom"
+    title: ClassVar[str] = "Synthetic patients"
     task: ClassVar[str] = "reports; no labels (the truth is kept aside for evaluation)"
     licence: ClassVar[str] = "made by hilum, synthetic"
     where: ClassVar[str] = "hilum phantom OUT"
