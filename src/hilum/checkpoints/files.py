@@ -1,4 +1,4 @@
-"""Read released checkpoint files without running anything that is in them."""
+"""State dicts as they are: `torch.load` with `weights_only`, and errors that say what a file is instead."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def read_checkpoint(path: Path) -> Any:
     """
     import torch
 
-    _refuse_what_is_no_checkpoint(path)
+    refuse_what_is_no_checkpoint(path)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -45,9 +45,9 @@ def read_checkpoint(path: Path) -> Any:
                 f"{path}: the file holds objects that need code to be run to read them, which hilum does not do ({what}). "
                 "Save the bare state dict (tensors only) where you trust the file, and import that."
             ) from None
-        raise CheckpointError(_damaged(path, error)) from None
+        raise CheckpointError(damaged(path, error)) from None
     except (RuntimeError, EOFError, ValueError, KeyError, AttributeError, TypeError, IndexError, OSError) as error:
-        raise CheckpointError(_damaged(path, error)) from None
+        raise CheckpointError(damaged(path, error)) from None
 
 
 def read_state_dict(path: Path, under: str | None = None) -> dict[str, Tensor]:
@@ -74,7 +74,7 @@ def read_state_dict(path: Path, under: str | None = None) -> dict[str, Tensor]:
     return {str(name): tensor for name, tensor in content.items()}
 
 
-def _refuse_what_is_no_checkpoint(path: Path) -> None:
+def refuse_what_is_no_checkpoint(path: Path) -> None:
     if not path.exists():
         raise CheckpointError(f"{path}: no such file.")
     if path.is_dir():
@@ -90,11 +90,11 @@ def _refuse_what_is_no_checkpoint(path: Path) -> None:
             "Open the link in a browser and save the file itself."
         )
     if not head.startswith((b"PK", b"\x80")) and not text.startswith((b"version https://git-lfs", b"<")):
-        raise CheckpointError(_damaged(path, ValueError("neither of PyTorch's two formats")))
+        raise CheckpointError(damaged(path, ValueError("neither of PyTorch's two formats")))
     if text.startswith(b"version https://git-lfs"):
         raise CheckpointError(f"{path}: this is a Git LFS pointer, not the file. Fetch it with `git lfs pull`.")
 
 
-def _damaged(path: Path, error: Exception) -> str:
+def damaged(path: Path, error: Exception) -> str:
     reason = str(error).strip().splitlines()[0][:160] if str(error).strip() else type(error).__name__
     return f"{path}: not a PyTorch checkpoint, or cut short ({reason}). Compare its size and SHA-256 with the release."
