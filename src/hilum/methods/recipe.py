@@ -10,7 +10,7 @@ from typing import Any, ClassVar, Literal, Self, get_args, get_origin
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from hilum.errors import RecipeError
-from hilum.methods.schedule import Place, cosine, cosine_squared, milestones, plateau, warm_up
+from hilum.methods.schedule import Place, cosine, cosine_squared, linear, milestones, plateau, warm_up
 
 
 class Recipe(BaseModel):
@@ -44,7 +44,7 @@ class Recipe(BaseModel):
     eps: float = Field(1e-8, gt=0, description="of Adam and AdamW")
     weight_decay: float = Field(0.0, ge=0, description="on weights")
     decay_all: bool = Field(False, description="decay biases and norms too")
-    schedule: Literal["constant", "cosine", "cosine-squared", "steps", "plateau"] = Field(
+    schedule: Literal["constant", "cosine", "cosine-squared", "linear", "steps", "plateau"] = Field(
         "constant", description="of the learning rate; plateau halves it when the validation loss stays"
     )
     warmup: float = Field(0.0, ge=0, lt=1, description="share of the steps with a linear warm-up")
@@ -63,6 +63,8 @@ class Recipe(BaseModel):
         """The factor on the learning rate at a place of the run."""
         if self.schedule == "cosine-squared":
             return cosine_squared(place, round(self.warmup * place.steps))
+        if self.schedule == "linear":
+            return linear(place, round(self.warmup * place.steps))
         warm = int(self.warmup * place.steps)
         rising = warm_up(place.step, warm)
         if rising is not None:

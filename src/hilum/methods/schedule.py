@@ -56,6 +56,18 @@ def cosine_squared(place: Place, warm: int) -> float:
     return math.cos(0.5 * math.pi * (place.step - warm) / max(1, place.steps - warm)) ** 2
 
 
+def linear(place: Place, warm: int) -> float:
+    """From 0 linearly to 1 over `warm` steps, then linearly to 0 (an option of REFERS).
+
+    Example:
+        >>> [linear(Place(s, 12), 2) for s in (0, 1, 2, 7, 12)]
+        [0.0, 0.5, 1.0, 0.5, 0.0]
+    """
+    if place.step < warm:
+        return place.step / warm
+    return max(0.0, (place.steps - place.step) / max(1, place.steps - warm))
+
+
 def milestones(epoch: int, at: Sequence[int], factor: float = 0.1) -> float:
     """`factor` once for each milestone passed.
 
