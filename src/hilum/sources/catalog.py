@@ -10,12 +10,15 @@ from hilum.errors import UsageError
 from hilum.findings import suggest
 from hilum.sources.covid import CovidCollection
 from hilum.sources.dicom import DicomFolder
+from hilum.sources.edema import PulmonaryEdema
 from hilum.sources.layout import Source
+from hilum.sources.mimic import MimicCxr
 from hilum.sources.montgomery import Montgomery
 from hilum.sources.nih import ChestXray14
 from hilum.sources.pediatric import PediatricPneumonia
 from hilum.sources.phantom.source import PhantomFolder
 from hilum.sources.ranzcr import Ranzcr
+from hilum.sources.reflacx import Reflacx
 from hilum.sources.shenzhen import Shenzhen
 from hilum.sources.siim import SiimAcr
 from hilum.sources.table import ImageTable
@@ -23,11 +26,14 @@ from hilum.sources.table import ImageTable
 SOURCES: dict[str, type[Any]] = {
     "covid": CovidCollection,
     "dicom": DicomFolder,
+    "edema": PulmonaryEdema,
+    "mimic": MimicCxr,
     "montgomery": Montgomery,
     "nih": ChestXray14,
     "pediatric": PediatricPneumonia,
     "phantom": PhantomFolder,
     "ranzcr": Ranzcr,
+    "reflacx": Reflacx,
     "shenzhen": Shenzhen,
     "siim": SiimAcr,
     "table": ImageTable,
