@@ -68,12 +68,10 @@ def test_missing_unexpected_and_misshapen_tensors_are_listed(golden: Path, tmp_p
 
 def test_a_checkpoint_of_another_method_is_named(tmp_path: Path) -> None:
     torch.save({"epoch": 3, "state_dict": {"module.encoder_q.conv1.weight": torch.zeros(1)}}, tmp_path / "moco.pt")
-    with pytest.raises(
-        CheckpointError, match=r"expected a flat state dict .* a dict with keys \['epoch', 'state_dict'\]"
-    ):
+    with pytest.raises(CheckpointError, match=r"looks like a checkpoint of moco-cxr: hilum import moco-cxr .*moco\.pt"):
         import_checkpoint("chexzero", tmp_path / "moco.pt", tmp_path / "out")
     torch.save({"layer4.weight": torch.zeros(1)}, tmp_path / "resnet.pt")
-    with pytest.raises(CheckpointError, match="not a CLIP ViT state dict"):
+    with pytest.raises(CheckpointError, match=r"expected a CLIP ViT state dict.*layer4\.weight"):
         import_checkpoint("chexzero", tmp_path / "resnet.pt", tmp_path / "out")
 
 

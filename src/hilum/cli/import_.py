@@ -23,6 +23,12 @@ def import_(
     vocab: Annotated[
         Path | None, typer.Option(help="chexbert: the WordPiece vocabulary, vocab.txt of bert-base-uncased.")
     ] = None,
+    heads: Annotated[
+        int | None, typer.Option(min=1, help="refers: attention heads, where they are not width / 64.")
+    ] = None,
+    features: Annotated[
+        str | None, typer.Option(help="s2mts2: 'pooled' (default), or 'head' as the original's forward pass.")
+    ] = None,
 ) -> None:
     """Turn a released checkpoint into a model folder; tensors only, nothing in the file is run.
 
@@ -44,9 +50,8 @@ def import_(
         raise UsageError(
             f"hilum import {name}: name the file(s) and -o MODEL. Example: hilum import {name} FILE.pt -o models/{name}"
         )
-    options: dict[str, object] = {"antialias": True} if antialias else {}
-    if vocab is not None:
-        options["vocab"] = vocab
+    given = {"antialias": antialias or None, "vocab": vocab, "heads": heads, "features": features}
+    options = {name: value for name, value in given.items() if value is not None}
     for done in import_checkpoint(name, files, out, **options):
         typer.echo(
             f"{done.folder}  from {done.file.name}: {done.tensors} tensors, none missing, none unexpected; "

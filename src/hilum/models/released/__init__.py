@@ -13,12 +13,19 @@ from hilum.models.model import save_ensemble
 from hilum.models.released.chexbert import chexbert_folder
 from hilum.models.released.chexzero import chexzero_folder
 from hilum.models.released.imported import Imported
+from hilum.models.released.moco_cxr import medaug_folder, moco_cxr_folder
+from hilum.models.released.refers import refers_folder
+from hilum.models.released.s2mts2 import s2mts2_folder
 
 # name -> (importer, one line). CXR-RePaiR's CLIP has CheXzero's format.
 IMPORTERS: dict[str, tuple[Callable[..., Imported], str]] = {
     "chexzero": (chexzero_folder, "CheXzero state dicts (.pt), one or an ensemble of several"),
     "chexbert": (chexbert_folder, "CheXbert's report labeler (.pth), with --vocab vocab.txt"),
     "cxr-repair": (chexzero_folder, "CXR-RePaiR's CLIP state dict (.pt)"),
+    "moco-cxr": (moco_cxr_folder, "MoCo-CXR's query encoder (.pth.tar): ResNet or DenseNet"),
+    "medaug": (medaug_folder, "MedAug's query encoder (.pth.tar): ResNet"),
+    "s2mts2": (s2mts2_folder, "S2MTS2's DenseNet with LeakyReLU (.pth.tar)"),
+    "refers": (refers_folder, "REFERS' vision transformer (.pth): the downstream file or one of pretraining"),
 }
 
 

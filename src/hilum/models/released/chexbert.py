@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from hilum.checkpoints import read_state_dict, sha256_of
+from hilum.checkpoints import sha256_of
 from hilum.errors import UsageError
 from hilum.models.released.imported import Imported
+from hilum.models.released.recognize import read_own_state_dict
 
 
 def chexbert_folder(file: Path, out: Path, *, vocab: str | Path | None = None) -> Imported:
@@ -27,6 +28,7 @@ def chexbert_folder(file: Path, out: Path, *, vocab: str | Path | None = None) -
         raise UsageError(
             f"hilum import chexbert: --vocab is missing. Give the vocab.txt of bert-base-uncased beside {file.name}."
         )
-    tensors = len(read_state_dict(file, under="model_state_dict"))
+    expected = "a BERT and linear_heads.0.weight, bare or under 'model_state_dict'"
+    tensors = len(read_own_state_dict(file, "chexbert", expected, under="model_state_dict"))
     import_chexbert(file, vocab, out)
     return Imported(out, file, sha256_of(file), tensors, load_labeler(out).config.fingerprint)

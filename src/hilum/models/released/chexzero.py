@@ -7,19 +7,21 @@ from pathlib import Path
 
 from torch import Tensor
 
-from hilum.checkpoints import read_state_dict, sha256_of
+from hilum.checkpoints import sha256_of
 from hilum.errors import CheckpointError
 from hilum.models.clip_tokenizer import VOCAB_SIZE, ClipTokenizer
 from hilum.models.encoder import compare_keys, to_float32
 from hilum.models.model import Model
 from hilum.models.preprocess import Preprocess
 from hilum.models.released.imported import Imported
+from hilum.models.released.recognize import not_this_release, read_own_state_dict
 from hilum.models.towers import DualEncoder, architecture_of
 
 logger = logging.getLogger(__name__)
 
 # OpenAI's archives carry these beside the weights.
 _NOT_WEIGHTS = ("input_resolution", "context_length", "vocab_size")
+_EXPECTED = "a CLIP ViT state dict, with names such as visual.conv1.weight and text_projection"
 
 
 def import_chexzero(file: Path, *, antialias: bool = False) -> Model:
@@ -33,14 +35,12 @@ def import_chexzero(file: Path, *, antialias: bool = False) -> Model:
     Raises:
         CheckpointError: the file is not such a state dict; missing and unexpected names are listed.
     """
-    tensors = {name: t for name, t in read_state_dict(file).items() if name not in _NOT_WEIGHTS}
+    state = read_own_state_dict(file, "chexzero", _EXPECTED)
+    tensors = {name: tensor for name, tensor in state.items() if name not in _NOT_WEIGHTS}
     try:
         architecture = architecture_of(tensors)
     except (KeyError, IndexError, ZeroDivisionError):
-        raise CheckpointError(
-            f"{file}: not a CLIP ViT state dict; expected names such as visual.conv1.weight and text_projection, "
-            f"got {', '.join(sorted(tensors)[:5])}, ... ({len(tensors)} tensors). Another importer may fit: hilum import."
-        ) from None
+        raise not_this_release(file, "chexzero", _EXPECTED, tensors) from None
     if architecture.text.vocab_size != VOCAB_SIZE:
         raise CheckpointError(f"{file}: vocabulary of {architecture.text.vocab_size}, expected CLIP's {VOCAB_SIZE}.")
     encoder = DualEncoder(architecture)
