@@ -181,7 +181,7 @@ class MedAugMethod(MomentumContrast[MedAug, PatientImages, PairViews]):
                 "unknown view). MedAug needs patients with several images: see that patient and study ids were ingested "
                 "(hilum info ARCHIVE), choose another policy, or pretrain moco-cxr."
             )
-        facts = np.stack([self._numbers(patients, 5), self._numbers(studies, 1), self._views(laterality)], axis=1)
+        facts = np.stack([self.numbers(patients, 5), self.numbers(studies, 1), self._views(laterality)], axis=1)
         reader = PictureReader(share.archive, images["row"].to_numpy(), ids, recipe.canvas_px)
         said = [" ".join(map(str, row)) for row in zip(patients, studies, views, strict=True)]
         return PatientImages(ids, counts, said, reader, pairs, facts)
@@ -259,7 +259,7 @@ class MedAugMethod(MomentumContrast[MedAug, PatientImages, PairViews]):
     def _appended(self) -> int:
         return int(self.recipe.append_share * self.recipe.queue)  # truncated, as released
 
-    def _numbers(self, ids: list[str], digits: int) -> np.ndarray:
+    def numbers(self, ids: list[str], digits: int) -> np.ndarray:
         """Ids as numbers: 63 bits of a hash of the whole id; released: its last digits, so that many ids are one."""
         if not self._as_released:
             return np.array([_hashed(i) for i in ids], np.int64)
