@@ -8,6 +8,9 @@ from typing import Any
 
 from hilum.errors import UsageError
 from hilum.findings import suggest
+from hilum.sources.brax import Brax
+from hilum.sources.chexpert import CheXpert
+from hilum.sources.chexpert_5x200 import CheXpert5x200
 from hilum.sources.covid import CovidCollection
 from hilum.sources.dicom import DicomFolder
 from hilum.sources.edema import PulmonaryEdema
@@ -15,6 +18,7 @@ from hilum.sources.layout import Source
 from hilum.sources.mimic import MimicCxr
 from hilum.sources.montgomery import Montgomery
 from hilum.sources.nih import ChestXray14
+from hilum.sources.padchest import PadChest
 from hilum.sources.pediatric import PediatricPneumonia
 from hilum.sources.phantom.source import PhantomFolder
 from hilum.sources.ranzcr import Ranzcr
@@ -24,12 +28,16 @@ from hilum.sources.siim import SiimAcr
 from hilum.sources.table import ImageTable
 
 SOURCES: dict[str, type[Any]] = {
+    "brax": Brax,
+    "chexpert": CheXpert,
+    "chexpert-5x200": CheXpert5x200,
     "covid": CovidCollection,
     "dicom": DicomFolder,
     "edema": PulmonaryEdema,
     "mimic": MimicCxr,
     "montgomery": Montgomery,
     "nih": ChestXray14,
+    "padchest": PadChest,
     "pediatric": PediatricPneumonia,
     "phantom": PhantomFolder,
     "ranzcr": Ranzcr,

@@ -82,7 +82,7 @@ class PulmonaryEdema(Listed):
         for table in tables:
             self._read(table, listed)
         self._files = {key: file for key, file in listed.items() if file is not None}
-        return expect_some(root, tables[-1], listed.values(), self.counts)
+        return expect_some(root, tables[-1].name, listed.values(), self.counts)
 
     def entries(self) -> Iterator[Entry | Rejected]:
         """Every graded image that is there."""

@@ -44,12 +44,12 @@ class Listed:
         """Nothing more to say."""
 
 
-def expect_some(root: Path, table: Path, files: Iterable[Path | None], counts: Counts) -> int:
+def expect_some(root: Path, listing: str, files: Iterable[Path | None], counts: Counts) -> int:
     """How many of the listed files are there; the rest is counted in a note, for many hold only a part of a release.
 
     Args:
         root: the ingested folder.
-        table: the list, for messages.
+        listing: what names them, for messages.
         files: where each listed image lies; None where it was looked for and not found.
         counts: gets the note.
 
@@ -65,9 +65,9 @@ def expect_some(root: Path, table: Path, files: Iterable[Path | None], counts: C
             first = file
     if total and not there:
         example = f"; the first should be {first}" if first is not None else ""
-        raise SourceError(f"none of the {total:,} images that {table.name} lists is in {root}{example}.")
+        raise SourceError(f"none of the {total:,} images in {listing} is in {root}{example}.")
     if total > there:
-        counts.notes.append(f"{total - there:,} of {total:,} images in {table.name} are not in the folder")
+        counts.notes.append(f"{total - there:,} of {total:,} images in {listing} are not in the folder")
     return there
 
 

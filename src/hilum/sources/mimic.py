@@ -79,7 +79,7 @@ class MimicCxr(Listed):
         for row in self._rows:
             row["file"] = self._tree.image(*(row[name] or "" for name in ("subject_id", "study_id", "dicom_id")))
         self._listing = listing
-        present = expect_some(root, listing, (row["file"] for row in self._rows), self.counts)
+        present = expect_some(root, listing.name, (row["file"] for row in self._rows), self.counts)
         self._first_day = self._first_days(progress)
         split = _first(tables, "mimic-cxr-*-split.csv*")
         self._splits: dict[str, str] = {}

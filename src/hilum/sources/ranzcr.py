@@ -43,7 +43,7 @@ class Ranzcr(Listed):
         if (root / "test").is_dir():
             self.counts.skip("test image without a public label", len(by_name([root / "test"])))
         listed = [self._files.get(row["StudyInstanceUID"]) for row in self._rows]
-        return expect_some(root, self._table, listed, self.counts)
+        return expect_some(root, self._table.name, listed, self.counts)
 
     def entries(self) -> Iterator[Entry | Rejected]:
         """Every listed image that is there, in the order of the table."""

@@ -98,7 +98,7 @@ class Reflacx(Listed):
         listed = {place: tree.image(*place) for place in self._readings}
         self._files = {place: file for place, file in listed.items() if file is not None}
         self._ties = 0
-        return expect_some(root, tables[0], listed.values(), self.counts)
+        return expect_some(root, tables[0].name, listed.values(), self.counts)
 
     def entries(self) -> Iterator[Entry | Rejected]:
         """Every image that was read and is there, with what its readers say together."""

@@ -73,7 +73,7 @@ class SiimAcr(Listed):
         unlabeled = len(files.keys() - self._labels.keys())
         if unlabeled:
             self.counts.skip("image without a public label", unlabeled)
-        return expect_some(root, table, (files.get(image) for image in self._labels), self.counts)
+        return expect_some(root, table.name, (files.get(image) for image in self._labels), self.counts)
 
     def entries(self) -> Iterator[Entry | Rejected]:
         """Every labeled image that is there, in the order of the table."""
