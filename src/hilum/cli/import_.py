@@ -21,11 +21,19 @@ def import_(
         typer.Option("--antialias", help="chexzero: antialias the resize, as newer torchvision does (published: not)."),
     ] = False,
     vocab: Annotated[
-        Path | None, typer.Option(help="chexbert: the WordPiece vocabulary, vocab.txt of bert-base-uncased.")
+        Path | None,
+        typer.Option(
+            help="Vocabulary of the text encoder: vocab.txt, tokenizer.json or a local Hugging Face folder. chexbert: "
+            "bert-base-uncased's vocab.txt; convirt, gloria, cxr-clip: Bio_ClinicalBERT's."
+        ),
     ] = None,
     heads: Annotated[
-        int | None, typer.Option(min=1, help="refers: attention heads, where they are not width / 64.")
+        int | None,
+        typer.Option(min=1, help="refers, convirt, gloria, cxr-clip: attention heads, where they are not width / 64."),
     ] = None,
+    images_only: Annotated[
+        bool, typer.Option("--images-only", help="convirt: the image tower alone, without a vocabulary.")
+    ] = False,
     features: Annotated[
         str | None, typer.Option(help="s2mts2: 'pooled' (default), or 'head' as the original's forward pass.")
     ] = None,
@@ -50,7 +58,13 @@ def import_(
         raise UsageError(
             f"hilum import {name}: name the file(s) and -o MODEL. Example: hilum import {name} FILE.pt -o models/{name}"
         )
-    given = {"antialias": antialias or None, "vocab": vocab, "heads": heads, "features": features}
+    given = {
+        "antialias": antialias or None,
+        "vocab": vocab,
+        "heads": heads,
+        "features": features,
+        "images_only": images_only or None,
+    }
     options = {name: value for name, value in given.items() if value is not None}
     for done in import_checkpoint(name, files, out, **options):
         typer.echo(

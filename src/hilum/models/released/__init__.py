@@ -12,6 +12,9 @@ from hilum.errors import UsageError
 from hilum.models.model import save_ensemble
 from hilum.models.released.chexbert import chexbert_folder
 from hilum.models.released.chexzero import chexzero_folder
+from hilum.models.released.convirt import convirt_folder
+from hilum.models.released.cxr_clip import cxr_clip_folder
+from hilum.models.released.gloria import gloria_folder
 from hilum.models.released.imported import Imported
 from hilum.models.released.moco_cxr import medaug_folder, moco_cxr_folder
 from hilum.models.released.refers import refers_folder
@@ -22,6 +25,9 @@ IMPORTERS: dict[str, tuple[Callable[..., Imported], str]] = {
     "chexzero": (chexzero_folder, "CheXzero state dicts (.pt), one or an ensemble of several"),
     "chexbert": (chexbert_folder, "CheXbert's report labeler (.pth), with --vocab vocab.txt"),
     "cxr-repair": (chexzero_folder, "CXR-RePaiR's CLIP state dict (.pt)"),
+    "convirt": (convirt_folder, "ConVIRT's container (.pt), with --vocab vocab.txt; or its ResNet alone"),
+    "gloria": (gloria_folder, "GLoRIA's Lightning checkpoint (.ckpt), with --vocab vocab.txt"),
+    "cxr-clip": (cxr_clip_folder, "CXR-CLIP's checkpoint (.tar): ResNet or Swin, with --vocab vocab.txt"),
     "moco-cxr": (moco_cxr_folder, "MoCo-CXR's query encoder (.pth.tar): ResNet or DenseNet"),
     "medaug": (medaug_folder, "MedAug's query encoder (.pth.tar): ResNet"),
     "s2mts2": (s2mts2_folder, "S2MTS2's DenseNet with LeakyReLU (.pth.tar)"),

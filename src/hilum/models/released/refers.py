@@ -69,7 +69,7 @@ def import_refers(file: Path, heads: int | None = None) -> Model:
     left_out = {"the classifier": 0, "other parts": 0}
     for name, tensor in opened.tensors.items():
         inside = name.removeprefix(prefix)
-        if not name.startswith(prefix):
+        if not name.startswith(prefix) and not name.startswith("visual."):
             left_out["other parts"] += 1  # fusion, report encoder, generator
         elif inside.startswith("head."):
             left_out["the classifier"] += 1
