@@ -112,25 +112,24 @@ def read_container(path: Path) -> Container:
 
 def _from_zip(path: Path) -> tuple[DataUnpickler, Any, Callable[[StoredBytes], bytes]]:
     """torch.save since 1.6: an archive of stored files, `NAME/data.pkl` and `NAME/data/KEY`."""
-    with zipfile.ZipFile(path) as archive:
-        records = {entry.filename: entry for entry in archive.infolist()}
-        pickles = [name for name in records if name.count("/") == 1 and name.endswith("/data.pkl")]
-        if len(pickles) != 1:
-            raise ValueError("an archive without data.pkl")
-        root = pickles[0].removesuffix("data.pkl")
-        if any(entry.compress_type != zipfile.ZIP_STORED for entry in records.values()):
-            raise ValueError("an archive with compressed entries, which torch.save does not write")
-        if f"{root}byteorder" in records and archive.read(f"{root}byteorder") != sys.byteorder.encode():
-            raise ValueError("numbers in the other byte order")
-        if records[pickles[0]].file_size > _MOST_PICKLE_BYTES:
-            raise ValueError("more than 256 MB of names and shapes")
-        with archive.open(pickles[0]) as file:
-            machine = DataUnpickler(file)
-            content = machine.load()
+    archive = zipfile.ZipFile(path)  # open while the container lives: it lists a thousand records, one a tensor
+    records = {entry.filename: entry for entry in archive.infolist()}
+    pickles = [name for name in records if name.count("/") == 1 and name.endswith("/data.pkl")]
+    if len(pickles) != 1:
+        raise ValueError("an archive without data.pkl")
+    root = pickles[0].removesuffix("data.pkl")
+    if any(entry.compress_type != zipfile.ZIP_STORED for entry in records.values()):
+        raise ValueError("an archive with compressed entries, which torch.save does not write")
+    if f"{root}byteorder" in records and archive.read(f"{root}byteorder") != sys.byteorder.encode():
+        raise ValueError("numbers in the other byte order")
+    if records[pickles[0]].file_size > _MOST_PICKLE_BYTES:
+        raise ValueError("more than 256 MB of names and shapes")
+    with archive.open(pickles[0]) as file:
+        machine = DataUnpickler(file)
+        content = machine.load()
 
     def read(stored: StoredBytes) -> bytes:
-        with zipfile.ZipFile(path) as archive:
-            return archive.read(f"{root}data/{stored.key}")
+        return archive.read(f"{root}data/{stored.key}")
 
     return machine, content, read
 
