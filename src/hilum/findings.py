@@ -103,6 +103,8 @@ OTHER = (
     Finding("Enlarged Hilum", ("hilar enlargement",)),
     Finding("Mediastinal Shift", ("mediastinal displacement",)),
     Finding("Calcification", ("calcinosis", "calcifications")),
+    Finding("Other Lesion", ()),  # VinDr-CXR: none of those it names
+    Finding("Other Disease", ("other diseases",)),
     Finding("Rib Fracture", ("rib fractures", "fractured ribs"), "Fracture"),
     Finding("Clavicle Fracture", (), "Fracture"),
     Finding("Hernia", ("hiatal hernia", "hernia, hiatal")),

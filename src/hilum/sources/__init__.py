@@ -13,8 +13,11 @@ _PUBLIC = {
     "IngestSummary": "hilum.sources.summary",
     "Known": "hilum.sources.layout",
     "Pseudonyms": "hilum.sources.pseudonyms",
+    "OVERLAPS": "hilum.sources.overlaps",
+    "Overlap": "hilum.sources.overlaps",
     "Rejected": "hilum.sources.layout",
     "Source": "hilum.sources.layout",
+    "Statement": "hilum.sources.layout",
     "ingest": "hilum.sources.engine",
     "make_source": "hilum.sources.catalog",
 }
@@ -31,6 +34,9 @@ if TYPE_CHECKING:
     from hilum.sources.layout import Known as Known
     from hilum.sources.layout import Rejected as Rejected
     from hilum.sources.layout import Source as Source
+    from hilum.sources.layout import Statement as Statement
+    from hilum.sources.overlaps import OVERLAPS as OVERLAPS
+    from hilum.sources.overlaps import Overlap as Overlap
     from hilum.sources.pseudonyms import Pseudonyms as Pseudonyms
     from hilum.sources.summary import IngestSummary as IngestSummary
 

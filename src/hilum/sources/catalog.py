@@ -14,37 +14,50 @@ from hilum.sources.chexpert_5x200 import CheXpert5x200
 from hilum.sources.covid import CovidCollection
 from hilum.sources.dicom import DicomFolder
 from hilum.sources.edema import PulmonaryEdema
+from hilum.sources.jsrt import Jsrt
 from hilum.sources.layout import Source
+from hilum.sources.medmnist import MedMnist
 from hilum.sources.mimic import MimicCxr
 from hilum.sources.montgomery import Montgomery
 from hilum.sources.nih import ChestXray14
+from hilum.sources.openi import OpenI
 from hilum.sources.padchest import PadChest
 from hilum.sources.pediatric import PediatricPneumonia
 from hilum.sources.phantom.source import PhantomFolder
 from hilum.sources.ranzcr import Ranzcr
 from hilum.sources.reflacx import Reflacx
+from hilum.sources.rsna import RsnaPneumonia
 from hilum.sources.shenzhen import Shenzhen
 from hilum.sources.siim import SiimAcr
 from hilum.sources.table import ImageTable
+from hilum.sources.tbportals import TbPortals
+from hilum.sources.vindr import VinDrCxr
 
+# Layouts first, then datasets by name.
 SOURCES: dict[str, type[Any]] = {
+    "dicom": DicomFolder,
+    "table": ImageTable,
+    "phantom": PhantomFolder,
     "brax": Brax,
     "chexpert": CheXpert,
     "chexpert-5x200": CheXpert5x200,
     "covid": CovidCollection,
-    "dicom": DicomFolder,
     "edema": PulmonaryEdema,
+    "jsrt": Jsrt,
+    "medmnist": MedMnist,
     "mimic": MimicCxr,
     "montgomery": Montgomery,
     "nih": ChestXray14,
+    "openi": OpenI,
     "padchest": PadChest,
     "pediatric": PediatricPneumonia,
-    "phantom": PhantomFolder,
     "ranzcr": Ranzcr,
     "reflacx": Reflacx,
+    "rsna": RsnaPneumonia,
     "shenzhen": Shenzhen,
     "siim": SiimAcr,
-    "table": ImageTable,
+    "tbportals": TbPortals,
+    "vindr": VinDrCxr,
 }
 
 

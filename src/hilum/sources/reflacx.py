@@ -9,11 +9,12 @@ from typing import Any, ClassVar
 from hilum.errors import SourceError, UsageError
 from hilum.findings import LabelValue, canonical, fold
 from hilum.labelsets import REFLACX_9
-from hilum.sources.cells import LABEL_WORDS, present
+from hilum.sources.cells import LABEL_WORDS
 from hilum.sources.files import contents, find_part, inside, relative, require_folder
 from hilum.sources.layout import Entry, Facts, Known, Progress, Rejected, no_progress
 from hilum.sources.listed import Listed, expect_some
 from hilum.sources.mimic_tree import MimicTree, in_path, patient_name
+from hilum.sources.readers import AGREEMENT, join_votes
 from hilum.tables import read_table
 
 PHASES = tuple(f"metadata_phase_{phase}.csv" for phase in (1, 2, 3))
@@ -28,7 +29,6 @@ WHOLES = {"Lung Lesion": ("Mass", "Nodule"), "Pleural Abnormality": ("Pleural Ef
 SPLITS = {"train": "train", "validate": "val", "val": "val", "valid": "val", "test": "test"}
 YES_OR_NO = ("support devices", "quality issue")  # never a certainty
 MOST_CERTAIN = 5
-AGREEMENT = ("majority", "any", "all")
 
 
 class Reflacx(Listed):
@@ -159,14 +159,9 @@ class Reflacx(Listed):
         return certainty >= self._certainty
 
     def _joined(self, votes: Sequence[bool]) -> LabelValue:
-        if self._agreement == "any":
-            return present(any(votes))
-        if self._agreement == "all":
-            return present(all(votes))
-        if 2 * sum(votes) == len(votes):
-            self._ties += 1
-            return LabelValue.UNCERTAIN
-        return present(2 * sum(votes) > len(votes))
+        together = join_votes(votes, self._agreement)
+        self._ties += together is LabelValue.UNCERTAIN
+        return together
 
     def _dictation(self, rows: Sequence[dict[str, Any]]) -> str | None:
         for row in rows:

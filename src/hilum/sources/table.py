@@ -86,6 +86,7 @@ class ImageTable(Listed):
         super().__init__()
         self._asked = dict(columns or {})
         self._labels = list(labels)
+        self._label_words, self._label_advice = LABEL_WORDS, "Expected 1, 0, -1 or blank."
         self._folder = Path(folder) if folder is not None else None
         for name in self._asked:
             if name not in FIELDS:
@@ -120,7 +121,7 @@ class ImageTable(Listed):
         self._check("sex", SEXES, "Expected M or F.")
         self._check("split", SPLIT_WORDS, f"Expected one of {', '.join(SPLITS)}.")
         for name, values in self._labeled.items():
-            _check_words(root, name, values, LABEL_WORDS, "Expected 1, 0, -1 or blank.")
+            _check_words(root, name, values, self._label_words, self._label_advice)
         if "patient_id" not in cells:
             stands = "study" if "study_id" in cells else "image"
             self.counts.notes.append(
@@ -155,12 +156,15 @@ class ImageTable(Listed):
                 split=SPLIT_WORDS[fold(cell["split"])] if cell.get("split") else None,
                 report=self._report_of.get(study),
                 labels=tuple(
-                    (canonical(name), LABEL_WORDS[fold(values[row])])
+                    (self._finding_of(name), self._label_words[fold(values[row])])
                     for name, values in self._labeled.items()
                     if values[row]
                 ),
             )
             yield Entry(path, file, facts)
+
+    def _finding_of(self, column: str) -> str:
+        return canonical(column)
 
     def _view(self, word: str | None) -> str | None:
         return self._views[fold(word)] if word else None
