@@ -21,6 +21,12 @@ def zeroshot(
     prompts: Annotated[
         str, typer.Option(help="Prompt set (chexzero, reports, ...) or a TOML file of one's own.")
     ] = "chexzero",
+    pool: Annotated[
+        str,
+        typer.Option(
+            help="Several prompts: average their vectors (embedding), their similarities (mean), or take the max."
+        ),
+    ] = "embedding",
     free_text: Annotated[
         bool, typer.Option("--free-text", help="Take findings as they are, even if misspelled.")
     ] = False,
@@ -50,6 +56,7 @@ def zeroshot(
             finding,
             where=where,
             prompts=prompts,
+            pool=pool,  # type: ignore[arg-type] # checked there
             free_text=free_text,
             batch_size=batch_size,
             out=out,
@@ -67,6 +74,7 @@ def zeroshot(
             "images": len(result.image_ids),
             "findings": result.findings,
             "prompt_set": result.prompt_set,
+            "pool": pool,
             "prompts": {k: {"positive": p, "negative": n} for k, (p, n) in result.prompts.items()},
             "models": result.fingerprints,
             "embedded": result.embedded,

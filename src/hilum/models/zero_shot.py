@@ -13,6 +13,7 @@ import numpy as np
 
 from hilum.errors import UsageError
 from hilum.findings import fold
+from hilum.models.prompt_pooling import Pool, pooled_similarity
 
 if TYPE_CHECKING:
     from hilum.models.model import Model
@@ -85,6 +86,21 @@ def load_prompts(name_or_file: str | Path = "chexzero") -> PromptSet:
     return prompts
 
 
+def prompt_vectors(
+    model: Model, findings: Sequence[str], prompts: PromptSet
+) -> tuple[list[np.ndarray], list[np.ndarray]]:
+    """Unit vectors of each finding's positive and of its negative prompts, one by one.
+
+    Returns:
+        two lists of C arrays (P, D) float32; P may differ.
+    """
+    pairs = [prompts.prompts(finding) for finding in findings]
+    texts = list(dict.fromkeys(text for pair in pairs for side in pair for text in side))
+    vectors = dict(zip(texts, model.embed_texts(texts), strict=True)) if texts else {}
+    positive, negative = ([np.array([vectors[text] for text in pair[k]], np.float32) for pair in pairs] for k in (0, 1))
+    return positive, negative
+
+
 def finding_vectors(model: Model, findings: Sequence[str], prompts: PromptSet) -> tuple[np.ndarray, np.ndarray]:
     """Unit vectors of each finding's positive and negative prompts.
 
@@ -93,16 +109,16 @@ def finding_vectors(model: Model, findings: Sequence[str], prompts: PromptSet) -
     Returns:
         two arrays (C, D) float32.
     """
-    pairs = [prompts.prompts(finding) for finding in findings]
-    texts = list(dict.fromkeys(text for pair in pairs for side in pair for text in side))
-    vectors = dict(zip(texts, model.embed_texts(texts), strict=True)) if texts else {}
 
-    def average(side: list[str]) -> np.ndarray:
-        mean = np.mean([vectors[text] for text in side], axis=0)
+    def average(vectors: np.ndarray) -> np.ndarray:
+        mean = np.mean(vectors, axis=0)
         return mean / np.linalg.norm(mean)
 
-    sides = [np.array([average(pair[k]) for pair in pairs], np.float32).reshape(-1, model.embed_dim) for k in (0, 1)]
-    return sides[0], sides[1]
+    sides = prompt_vectors(model, findings, prompts)
+    positive, negative = (
+        np.array([average(of) for of in side], np.float32).reshape(-1, model.embed_dim) for side in sides
+    )
+    return positive, negative
 
 
 def pair_scores(image_vectors: np.ndarray, positive: np.ndarray, negative: np.ndarray) -> np.ndarray:
@@ -118,3 +134,20 @@ def pair_scores(image_vectors: np.ndarray, positive: np.ndarray, negative: np.nd
     """
     difference = image_vectors @ (positive - negative).T  # z+ - z-
     return 1 / (1 + np.exp(-difference))
+
+
+def pooled_pair_scores(
+    image_vectors: np.ndarray, positive: Sequence[np.ndarray], negative: Sequence[np.ndarray], pool: Pool = "embedding"
+) -> np.ndarray:
+    """Softmax of two similarities, each of them of several prompts.
+
+    Args:
+        image_vectors: (N, D) unit rows.
+        positive, negative: of each of C findings, (P, D) unit rows; see `prompt_vectors`.
+        pool: how a side's prompts are put together; "embedding" gives what `finding_vectors` and `pair_scores` do.
+
+    Returns:
+        (N, C) float32. A score, not a probability: it is not calibrated.
+    """
+    asked, against = (pooled_similarity(image_vectors, side, pool) for side in (positive, negative))
+    return (1 / (1 + np.exp(against - asked))).astype(np.float32)

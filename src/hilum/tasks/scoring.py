@@ -16,7 +16,8 @@ from hilum.errors import UsageError
 from hilum.findings import CHEXPERT_NAMES, canonical, find, fold
 from hilum.models import Model, load_all
 from hilum.models.model import unit_rows
-from hilum.models.zero_shot import PromptSet, finding_vectors, load_prompts, pair_scores
+from hilum.models.prompt_pooling import POOLS, Pool
+from hilum.models.zero_shot import PromptSet, load_prompts, pooled_pair_scores, prompt_vectors
 from hilum.tables import check_place, write_table
 from hilum.tasks.embedding import OnBatch, embed, vectors_of
 
@@ -62,6 +63,7 @@ def zeroshot(
     *,
     where: str | None = None,
     prompts: PromptSet | str = "chexzero",
+    pool: Pool = "embedding",
     free_text: bool = False,
     batch_size: int = 64,
     out: str | PathLike[str] | None = None,
@@ -77,6 +79,8 @@ def zeroshot(
         findings: names in plain language; default the 14 CheXpert observations.
         where: which images, as a filter on `images`, for example "split = 'test' AND view != 'lateral'".
         prompts: a prompt set, its name, or a TOML file.
+        pool: of several prompts, "embedding" averages the vectors (CheXzero), "mean" the similarities (CXR-CLIP), "max" takes
+            the most similar (GLoRIA).
         free_text: take findings as they are, without looking for misspellings.
         batch_size: images at once in the tower.
         out: a CSV file to write.
@@ -91,6 +95,8 @@ def zeroshot(
     """
     if out is not None:
         check_place(Path(out))  # before the embedding, which may take hours
+    if pool not in POOLS:
+        raise UsageError(f"prompts pooled by {pool!r}; expected one of {', '.join(POOLS)}.")
     names = check_findings(list(findings) if findings is not None else list(CHEXPERT_NAMES), free_text)
     prompt_set = prompts if isinstance(prompts, PromptSet) else load_prompts(prompts)
     archive = archive if isinstance(archive, Archive) else Archive.open(Path(archive))
@@ -106,7 +112,7 @@ def zeroshot(
     for model in loaded:
         embedded += embed(model, archive, where=where, batch_size=batch_size, on_batch=on_batch).new
         vectors = unit_rows(vectors_of(model, archive, ids))
-        total += pair_scores(vectors, *finding_vectors(model, names, prompt_set))
+        total += pooled_pair_scores(vectors, *prompt_vectors(model, names, prompt_set), pool)
     result = ZeroShot(
         ids,
         images["study_id"].to_pylist(),
