@@ -1,0 +1,116 @@
+"""Gaussian blur, in the two ways that papers use."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from hilum.imaging.augment.draft import Draft
+from hilum.imaging.augment.resampling import parts, to_bytes, weighted_rows
+from hilum.imaging.augment.step import Step, occurs, uniform
+
+_BOXES = 3  # Pillow's Gaussian is three box blurs
+
+
+@dataclass(frozen=True)
+class GaussianBlur(Step):
+    """Blurred with a random width.
+
+    Attributes:
+        sigma: standard deviation in pixels, least and most (Pillow calls it radius).
+        p: probability; the others stay sharp.
+        flavor: "pillow" is `ImageFilter.GaussianBlur` (three box blurs, borders repeated), which MoCo v2 and those after it
+            use; "torchvision" is its `GaussianBlur` (sampled kernel of `kernel_px`, borders mirrored).
+        kernel_px: odd width of torchvision's kernel.
+    """
+
+    sigma: tuple[float, float] = (0.1, 2.0)
+    p: float = 1.0
+    flavor: Literal["pillow", "torchvision"] = "pillow"
+    kernel_px: int = 23
+
+    def __post_init__(self) -> None:
+        self._need_range("sigma")
+        self._need_share()
+        self._need(self.flavor in ("pillow", "torchvision"), "flavor", "'pillow' or 'torchvision'")
+        self._need(self.kernel_px > 0 and self.kernel_px % 2 == 1, "kernel_px", "an odd number")
+
+    def apply(self, draft: Draft, side_px: int, generator: torch.Generator) -> None:
+        sigma = uniform(len(draft), *self.sigma, generator)
+        chosen = occurs(len(draft), self.p, generator).nonzero().squeeze(1)
+        if not len(chosen):
+            return
+        pixels, heights, widths = draft.pixels(), draft.heights[chosen], draft.widths[chosen]
+        some = pixels.index_select(0, chosen.to(pixels.device))
+        if self.flavor == "pillow":
+            blurred = pillow_blur(some, sigma[chosen], heights, widths)
+        else:
+            blurred = torchvision_blur(some, sigma[chosen], heights, widths, self.kernel_px)
+        draft.replace_some(chosen, blurred)
+
+
+def pillow_blur(pixels: Tensor, sigma: Tensor, heights: Tensor, widths: Tensor) -> Tensor:
+    """Pictures as `PIL.ImageFilter.GaussianBlur(sigma)` blurs them (BoxBlur.c), each with its own width.
+
+    Args:
+        pixels: (N, H, W) uint8, zero outside the pictures.
+        sigma: (N,) float64 above zero, on the CPU.
+        heights: (N,) int64.
+        widths: (N,) int64.
+    """
+    variance = sigma**2 / _BOXES
+    whole = (((12 * variance + 1).sqrt() - 1) / 2).floor()  # radius of the largest box that is not too wide
+    share = (2 * whole + 1) * (whole * (whole + 1) - 3 * variance) / (6 * (variance - (whole + 1) ** 2))
+    reach = int(whole.max()) + 1
+    offsets = torch.arange(-reach, reach + 1)
+    kernel = (whole[:, None] + 1 + share[:, None] - offsets.abs()).clamp(0, 1)  # 1 within, `share` at both ends
+    kernel = kernel / kernel.sum(1, keepdim=True)
+    return _along_both(pixels, kernel, offsets, heights, widths, turns=_BOXES, mirrors=False)
+
+
+def torchvision_blur(pixels: Tensor, sigma: Tensor, heights: Tensor, widths: Tensor, kernel_px: int) -> Tensor:
+    """Pictures as torchvision's `gaussian_blur(kernel_px, sigma)` blurs them; arguments as of `pillow_blur`."""
+    offsets = torch.arange(kernel_px) - kernel_px // 2
+    kernel = (-0.5 * (offsets / sigma[:, None]) ** 2).exp()
+    kernel = kernel / kernel.sum(1, keepdim=True)
+    return _along_both(pixels, kernel, offsets, heights, widths, turns=1, mirrors=True)
+
+
+def _along_both(
+    pixels: Tensor, kernel: Tensor, offsets: Tensor, heights: Tensor, widths: Tensor, turns: int, mirrors: bool
+) -> Tensor:
+    """Convolve with a kernel (N, K) along the width and then the height, `turns` times each."""
+    rows, row_weights = _neighbors(pixels.shape[1], kernel, offsets, heights, mirrors)
+    columns, column_weights = _neighbors(pixels.shape[2], kernel, offsets, widths, mirrors)
+    out = torch.zeros_like(pixels)
+    for part in parts(len(pixels), pixels[0].numel(), pixels.device):
+        high, wide = int(heights[part].max()), int(widths[part].max())
+        images = pixels[part, :high, :wide].to(torch.float32).transpose(1, 2).contiguous()
+        images = _convolve(images, columns[part, :wide], column_weights[part, :wide], turns)
+        images = images.transpose(1, 2).contiguous()
+        images = _convolve(images, rows[part, :high], row_weights[part, :high], turns)
+        out[part, :high, :wide] = to_bytes(images if turns > 1 else images.round_())
+    return out
+
+
+def _convolve(images: Tensor, picks: Tensor, weights: Tensor, turns: int) -> Tensor:
+    for _ in range(turns):
+        images = weighted_rows(images, picks, weights)
+        if turns > 1:  # Pillow keeps whole levels between its boxes
+            images.add_(0.5).floor_()
+    return images
+
+
+def _neighbors(length: int, kernel: Tensor, offsets: Tensor, sizes: Tensor, mirrors: bool) -> tuple[Tensor, Tensor]:
+    """Rows that each row is made of, and their weights: (N, length, K) int32 and float32."""
+    places = torch.arange(length)[:, None] + offsets  # (length, K)
+    last = (sizes - 1).view(-1, 1, 1)
+    if mirrors:
+        places = (last - (last - places.abs()).abs()).clamp(min=0)
+    places = torch.minimum(places.clamp(min=0), last)
+    is_there = torch.arange(length)[None, :, None] <= last
+    weights = torch.where(is_there, kernel[:, None, :], torch.zeros(1, dtype=kernel.dtype))
+    return places.to(torch.int32), weights.to(torch.float32)
