@@ -12,9 +12,14 @@ from typing import Any
 
 from hilum.errors import UsageError
 from hilum.methods.chexzero import CheXzero, CheXzeroMethod
+from hilum.methods.cxr_clip import CXRCLIP, CXRCLIPMethod
+from hilum.methods.imagenet import ImageNet, imagenet_baseline
+from hilum.methods.medaug import MedAug, MedAugMethod
 from hilum.methods.method import Method, Share
+from hilum.methods.moco_cxr import MoCoCXR, MoCoCXRMethod
 from hilum.methods.ranks import ALONE, Ranks
 from hilum.methods.recipe import Recipe
+from hilum.methods.s2mts2 import S2MTS2, S2MTS2Method
 from hilum.models import Model
 
 
@@ -29,9 +34,18 @@ class Entry:
 
 
 METHODS: dict[str, Entry] = {
+    "moco-cxr": Entry(MoCoCXRMethod, MoCoCXR, "two augmentations of a radiograph, told from a queue of others"),
+    "medaug": Entry(MedAugMethod, MedAug, "two images of a patient, told from a queue of others"),
+    "s2mts2": Entry(
+        S2MTS2Method, S2MTS2, "a view of a radiograph, told from a queue, against the spread of many other views"
+    ),
     "chexzero": Entry(
         CheXzeroMethod, CheXzero, "CLIP finetuned on image and impression; zero-shot by a pair of prompts"
     ),
+    "cxr-clip": Entry(
+        CXRCLIPMethod, CXRCLIP, "two views and two texts of a study; labels become texts where reports lack"
+    ),
+    "imagenet": Entry(None, ImageNet, "no training: the baseline's features", imagenet_baseline),
 }
 
 

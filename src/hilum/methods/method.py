@@ -84,10 +84,12 @@ class Method(nn.Module, ABC, Generic[R, E, B]):
         recipe: the settings.
         needs_reports: whether a study without a text is no example.
         validates: whether the loss on held-out examples means something; if not, the last step is kept.
+        shares_norms: whether batch normalization takes its statistics over all GPUs.
     """
 
     needs_reports: ClassVar[bool] = True
     validates: ClassVar[bool] = True
+    shares_norms: ClassVar[bool] = False
 
     @property
     def asks_zero_shot(self) -> bool:

@@ -80,6 +80,8 @@ def train(
     ranks = ranks_of(fabric)
     _refuse_uneven(recipe.batch_size, fabric.world_size)
     optimizer = make_optimizer(method, recipe)
+    if method.shares_norms and fabric.world_size > 1 and fabric.device.type == "cuda":  # the CPU has no such layer
+        torch.nn.SyncBatchNorm.convert_sync_batchnorm(method)
     if compiled:
         method.encode = torch.compile(method.encode)  # type: ignore[method-assign]
     module, optimizer = fabric.setup(Step(method), optimizer)
