@@ -132,7 +132,7 @@ def test_thinning_leaves_the_share_of_hard_slots_and_leaves_out_easy_ones_alone(
         assert (slots.laterality[left_out[own]] == other).all()
         kept = slots.laterality[~left_out[own]]
         n_hard, n_easy = int((kept != other).sum()), int((kept == other).sum())
-        assert n_easy == min(int((slots.laterality == other).sum()), int(n_hard * 0.2 / 0.8))
+        assert n_easy == min(int((slots.laterality == other).sum()), round(n_hard * 0.2 / 0.8))
     assert not torch.equal(left_out, hard.thinned(slots, 0.8, draws)), "drawn, not fixed"
 
 

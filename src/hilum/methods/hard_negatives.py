@@ -100,7 +100,7 @@ def thinned(slots: Facts, hard_share: float, draws: torch.Generator) -> Tensor:
     left_out = torch.zeros(2, len(views), dtype=torch.bool)
     for own, other in ((FRONTAL, LATERAL), (LATERAL, FRONTAL)):
         of_other = (views == other).nonzero()[:, 0]
-        keep = int((len(views) - len(of_other)) * (1 - hard_share) / hard_share)
+        keep = round((len(views) - len(of_other)) * (1 - hard_share) / hard_share)
         left_out[own, of_other[torch.randperm(len(of_other), generator=draws)[keep:]]] = True
     return left_out
 

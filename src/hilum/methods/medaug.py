@@ -15,7 +15,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from hilum.errors import TrainingError
+from hilum.errors import RecipeError, TrainingError
 from hilum.methods import hard_negatives as hard
 from hilum.methods.hard_negatives import Facts
 from hilum.methods.method import Examples, Share
@@ -122,6 +122,11 @@ class MedAugMethod(MomentumContrast[MedAug, PatientImages, PairViews]):
     def __init__(self, recipe: MedAug, tower: TowerDescription | None = None) -> None:
         super().__init__(recipe, tower)
         self._as_released = recipe.compat == "medaug"
+        if recipe.hard_negatives in ("append", "synthesize") and not self._appended:
+            raise RecipeError(
+                f"recipe medaug: append_share={recipe.append_share} of queue={recipe.queue} is not one slot. "
+                f"Give append_share={1 / recipe.queue:.2g} or more, or a longer queue."
+            )
 
     def prepare(self, shares: list[Share]) -> None:
         """Check that the archives have the views that hard negatives need.
@@ -146,11 +151,11 @@ class MedAugMethod(MomentumContrast[MedAug, PatientImages, PairViews]):
             rarer = float(counts[[FRONTAL, LATERAL]].min() / counts.sum())
             least = rarer * self.recipe.queue - MARGIN * (rarer * (1 - rarer) * self.recipe.queue) ** 0.5
             if least < self._appended:
-                fits = max(0.0, least / self.recipe.queue)
+                fits = f"append_share={least / self.recipe.queue:.3f} or less, " if least >= 1 else ""
                 raise TrainingError(
                     f"{where}: append_share={self.recipe.append_share} of queue={self.recipe.queue} asks for {self._appended} "
                     f"slots of each view; {rarer:.1%} of the training images have the rarer one, so the queue may hold as few "
-                    f"as {max(0, int(least))}. Give append_share={fits:.3f} or less, a longer queue, or another hard_negatives."
+                    f"as {max(0, int(least))}. Give {fits}a longer queue, or another hard_negatives."
                 )
 
     def collect(self, share: Share, split: str, most: int | None = None) -> PatientImages:
