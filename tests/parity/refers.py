@@ -10,6 +10,7 @@ from torch import Tensor
 
 from hilum.checkpoints import read_checkpoint
 from hilum.methods.lookahead import Lookahead
+from hilum.methods.refers import Refers, rate_of, released_spares
 from hilum.methods.refers_captions import mirrored, normalized
 from hilum.methods.refers_fusion import ViewFusion
 from hilum.methods.refers_generator import ReportGenerator
@@ -34,6 +35,7 @@ def checks() -> Iterator[Check]:
         yield from _objective(tensors, "bi", both)
     yield from _contrast(tensors)
     yield from _rates(arrays)
+    yield from _groups(arrays)
     yield from _lookahead(tensors)
     yield from _captions(arrays)
 
@@ -131,6 +133,15 @@ def _rates(arrays: Arrays) -> Iterator[Check]:
         warm, total = int(steps[factors.argmax()]), int(steps[1 + factors[1:].argmin()])
         ours = [rule(Place(int(step), total), warm) for step in steps]
         yield Check("refers", f"learning rate: {name}, {total} steps", ours, factors)
+
+
+def _groups(arrays: Arrays) -> Iterator[Check]:
+    recipe = Refers()
+    names = [str(name).replace("contrastive_bert.", "report_encoder.") for name in arrays["pg_names"]]
+    rates = [recipe.learning_rate * rate_of(name, recipe) for name in names]
+    decays = [0.0 if released_spares(name) else recipe.weight_decay for name in names]
+    ours = np.stack([rates, decays], axis=1)
+    yield Check("refers", "rate and weight decay by name", ours, arrays["pg_lr_wd"], 1e-12)
 
 
 def _lookahead(arrays: dict[str, Tensor]) -> Iterator[Check]:

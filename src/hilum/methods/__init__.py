@@ -19,6 +19,7 @@ from hilum.methods.method import Method, Share
 from hilum.methods.moco_cxr import MoCoCXR, MoCoCXRMethod
 from hilum.methods.ranks import ALONE, Ranks
 from hilum.methods.recipe import Recipe
+from hilum.methods.refers import Refers, RefersMethod
 from hilum.methods.s2mts2 import S2MTS2, S2MTS2Method
 from hilum.models import Model
 
@@ -39,6 +40,7 @@ METHODS: dict[str, Entry] = {
     "s2mts2": Entry(
         S2MTS2Method, S2MTS2, "a view of a radiograph, told from a queue, against the spread of many other views"
     ),
+    "refers": Entry(RefersMethod, Refers, "three views of a study, told from other reports; and its report, written"),
     "chexzero": Entry(
         CheXzeroMethod, CheXzero, "CLIP finetuned on image and impression; zero-shot by a pair of prompts"
     ),

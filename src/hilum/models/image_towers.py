@@ -42,6 +42,7 @@ NAMED: dict[str, TowerDescription] = {
     "vit-b-32": ViT(patch=32),
     "vit-s-16": ViT(width=384, heads=6, mlp=1536),
     "vit-tiny": ViT(image_size=64, patch=8, width=64, layers=2, heads=2, mlp=128),
+    "vit-mini": ViT(image_size=64, patch=8, width=128, layers=4, heads=4, mlp=256),
     "swin-t": Swin(),
     "swin-micro": Swin(image_size=64, patch=4, window=4, width=24, layers=(1, 1, 1), heads=(2, 4, 8), drop_path=0.0),
 }
