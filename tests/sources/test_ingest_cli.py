@@ -45,6 +45,32 @@ def test_without_a_source_they_are_listed(capsys: pytest.CaptureFixture[str]) ->
             assert name in out
 
 
+def test_one_source_is_told_in_full(capsys: pytest.CaptureFixture[str]) -> None:
+    code, out, _ = call(capsys, "sources", "reflacx")
+    assert code == 0
+    for said in (
+        "reflacx-9 (multi-label, unconfirmed)",
+        "with mimic",
+        "certainty: 1 to 5",
+        "files/ of MIMIC-CXR",
+        "size:",
+    ):
+        assert said in out
+    code, _, err = call(capsys, "sources", "reflax")
+    assert (code, "Did you mean 'reflacx'" in err) == (2, True)
+
+
+def test_settings_of_a_source_are_set(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "p").mkdir()
+    command = ("ingest", "padchest", tmp_path / "p", "-o", tmp_path / "a", "--set")
+    code, _, err = call(capsys, *command, "labeled_by=me")
+    assert (code, "expected all or physician" in err) == (2, True)
+    code, _, err = call(capsys, *command, "labelled=all")
+    assert (code, "no setting 'labelled'. It takes: labeled_by" in err) == (2, True)
+    code, _, err = call(capsys, *command, "labeled_by=physician")
+    assert (code, "lacks PADCHEST" in err) == (1, True)
+
+
 def test_a_table_is_mapped_from_the_command_line(
     export: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from hilum.archive import Archive
-from hilum.errors import SourceError
+from hilum.errors import SourceError, TableError
 from hilum.sources import ingest
 
 HEADER = (
@@ -95,6 +95,28 @@ def test_the_official_test_list_is_kept_and_the_rest_split_by_patient(tmp_path: 
     assert found["00000001_000.png"]["split"] == found["00000001_001.png"]["split"] in ("train", "val")
     ingest("nih", root, tmp_path / "h", workers=0, split="hashed", fractions={"val": 1.0})
     assert {row["split"] for row in images(tmp_path / "h").values()} == {"val"}
+
+
+def test_googles_expert_labels_are_a_readers_opinions(tmp_path: Path) -> None:
+    root = dataset(tmp_path / "nih")
+    (root / "four_findings_expert_labels").mkdir()
+    header = "Image ID,Patient ID,Fracture,Pneumothorax,Airspace opacity,Nodule or mass"
+    (root / "four_findings_expert_labels" / "test_labels.csv").write_text(
+        f"{header}\n00000001_000.png,1,NO,YES,NO,YES\n"
+    )
+    ingest("nih", root, tmp_path / "a", workers=0)
+    said = Archive.open(tmp_path / "a").labels(where="said_by = 'reader:nih/google'").to_pylist()
+    assert {row["finding"]: row["value"] for row in said} == {
+        "Fracture": "negative",
+        "Pneumothorax": "positive",
+        "Lung Opacity": "negative",
+        "Lung Lesion": "positive",
+    }
+    (root / "four_findings_expert_labels" / "test_labels.csv").write_text(
+        f"{header}\n00000001_000.png,1,NO,PERHAPS,NO,NO\n"
+    )
+    with pytest.raises(TableError, match="row 1: 'perhaps' is not understood"):
+        ingest("nih", root, tmp_path / "b", workers=0)
 
 
 def test_half_of_the_official_split_is_not_used(tmp_path: Path) -> None:

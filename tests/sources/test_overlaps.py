@@ -31,6 +31,14 @@ def test_images_of_shared_patients_are_named() -> None:
     assert seen_images(overlap, target, [("mimic-1", "mimic"), ("mimic-2", "jsrt")]) == ["edema-1"]
 
 
+def test_images_without_a_comparable_patient_may_have_been_seen() -> None:
+    overlap = overlap_of("rsna", "nih")
+    assert overlap is not None
+    target = [("a", "nih-1", "rsna"), ("b", "nih-2", "rsna"), ("c", "rsna-c", "rsna")]
+    assert seen_images(overlap, target, [("nih-1", "nih")]) == ["a", "c"]
+    assert seen_images(overlap, [("x", "nih-9", "nih")], [("nih-1", "rsna"), ("rsna-c", "rsna")]) == ["x"]
+
+
 def test_where_nothing_tells_which_are_shared_all_are_named() -> None:
     overlap = overlap_of("siim", "nih")
     assert overlap is not None

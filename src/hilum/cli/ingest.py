@@ -29,7 +29,7 @@ def ingest(
         str | None, typer.Option(help="Which text of a report stands for a study; chosen once, for a new archive.")
     ] = None,
     reports: Annotated[
-        Path | None, typer.Option(help="dicom: table of reports by AccessionNumber or StudyInstanceUID.")
+        Path | None, typer.Option(help="dicom: table of reports; mimic: the folder or zip file of reports.")
     ] = None,
     pseudonymize: Annotated[
         str | None,
@@ -40,10 +40,14 @@ def ingest(
         typer.Option("--map", metavar="WHAT=COLUMN", help="Which column holds what, as in view=ViewPosition."),
     ] = None,
     view_map: Annotated[
-        list[str] | None, typer.Option(metavar="WORD=VIEW", help="table: a word for a view, as in Frontal=pa.")
+        list[str] | None, typer.Option(metavar="WORD=VIEW", help="A table's word for a view, as in Frontal=pa.")
     ] = None,
     labels: Annotated[
         list[str] | None, typer.Option(metavar="COLUMN", help="table: a label column; repeat, or separate by commas.")
+    ] = None,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="NAME=VALUE", help="A setting of the source; see: hilum sources SOURCE."),
     ] = None,
     strict: Annotated[bool, typer.Option("--strict", help="Stop at the first file that cannot be read.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Look only: decode nothing, write nothing.")] = False,
@@ -65,6 +69,7 @@ def ingest(
     from hilum.sources import ingest as run
 
     options: dict[str, Any] = {
+        **_pairs(settings, "--set"),
         "reports": reports,
         "columns": _pairs(mapped, "--map"),
         "views": _pairs(view_map, "--view-map"),

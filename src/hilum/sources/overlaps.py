@@ -17,12 +17,14 @@ class Overlap:
         match: "patient": both give a shared patient the same `patient_id`, so that leaving out the patients of one from
             the other leaves no shared image. None: nothing public tells which images are shared; leave out one of the two.
         about: what is shared, in a sentence.
+        known_by: how a patient id begins that can be compared; one that begins otherwise may be a shared patient's.
     """
 
     a: str
     b: str
     match: Literal["patient"] | None
     about: str
+    known_by: str = ""
 
     def other(self, name: str) -> str:
         """The other of the two."""
@@ -37,6 +39,7 @@ OVERLAPS = (
         "nih",
         "patient",
         "RSNA's images were taken from ChestX-ray14; patients match where RSNA was ingested with its mapping file",
+        known_by="nih-",
     ),
     Overlap("ranzcr", "siim", None, "both were taken from ChestX-ray14"),
     Overlap("ranzcr", "rsna", None, "both were taken from ChestX-ray14"),
@@ -81,16 +84,23 @@ def seen_images(
         pretraining: (patient_id, source) of the images pretrained on.
 
     Returns:
-        The images of the two sources whose patients are on both sides; all of the target's images where nothing tells
-        which are shared.
+        The images of the two sources whose patients are on both sides, and those of which nothing tells whether they are.
     """
     sources = {overlap.a, overlap.b}
     there = {(patient, source) for patient, source in pretraining if source in sources}
     known = {source: {patient for patient, of in there if of == source} for source in sources}
+    # Where pretraining has patients without a comparable id, any image of the other source may be theirs.
+    doubtful = {
+        overlap.other(source)
+        for source, patients in known.items()
+        if not all(patient.startswith(overlap.known_by) for patient in patients)
+    }
     found = []
     for image, patient, source in target:
         if source not in sources or not known[overlap.other(source)]:
             continue
-        if overlap.match is None or patient in known[overlap.other(source)]:
+        others = known[overlap.other(source)]
+        is_comparable = patient.startswith(overlap.known_by) and source not in doubtful
+        if overlap.match is None or patient in others or not is_comparable:
             found.append(image)
     return found

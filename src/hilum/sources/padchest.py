@@ -55,7 +55,7 @@ class PadChest(Listed):
         "<ImageDir>/<ImageID>, or anywhere below."
     )
     unconfirmed: ClassVar[tuple[str, ...]] = (
-        "the number of images (160,868)",
+        "the number of images and patients",
         "whether PNGs of MONOCHROME1 files are already inverted; they are taken as they are, and counted",
         "which 9 findings were published",
     )
