@@ -67,18 +67,19 @@ class Head:
         return z if self.task == "ordinal" else z + self.offsets
 
     def scores(self, features: np.ndarray) -> np.ndarray:
-        """(N, F) features to (N, C) float32 in [0, 1]: of each finding, or of each class (rows sum to 1)."""
+        """(N, F) features to (N, C) in [0, 1]: of each finding, or of each class (rows sum to 1).
+
+        In float64: single precision would make sure images equal, and cost AUROC.
+        """
         z = self.linear(features)
         if self.task == "ordinal":
             at_most = sigmoid(self.offsets - z)  # (N, C - 1) P(class <= k)
             edges = np.concatenate([np.zeros((len(z), 1)), at_most, np.ones((len(z), 1))], axis=1)
-            scores = np.diff(edges, axis=1)
-        elif self.task == "multi-class":
+            return np.diff(edges, axis=1)
+        if self.task == "multi-class":
             raised = np.exp(z - z.max(axis=1, keepdims=True))
-            scores = raised / raised.sum(axis=1, keepdims=True)
-        else:
-            scores = sigmoid(z)
-        return scores.astype(np.float32)
+            return np.asarray(raised / raised.sum(axis=1, keepdims=True))
+        return sigmoid(z)
 
     def save(self, folder: str | os.PathLike[str]) -> None:
         """Write `head.safetensors`, then `head.json`, into a folder that exists."""
