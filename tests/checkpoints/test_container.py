@@ -37,6 +37,7 @@ def weights() -> OrderedDict[str, torch.Tensor]:
     state["parameter"] = torch.nn.Parameter(torch.full((2,), 3.0))
     state["flag"] = torch.tensor([True, False])
     state["empty"] = torch.zeros(0, 4)
+    state["repeated"] = torch.arange(5.0).unfold(0, 3, 1)
     state["scalar"] = torch.tensor(2.5)
     return state
 
@@ -171,7 +172,7 @@ def pickled(content: Any) -> bytes:
     [
         (Recorded((5,), (1,), 0), "reaches past"),
         (Recorded((2,), (1,), 3), "reaches past"),
-        (Recorded((10**9,), (0,), 0), "reaches past"),
+        (Recorded((10**9,), (0,), 0), "of 4 numbers, repeated"),
         (Recorded((2,), (-1,), 3), "without storage"),
         (Recorded((2, 2), (1,), 0), "without storage"),
         (Recorded((2,), (1,), 0, {"size": (10**9,)}), "cut short"),

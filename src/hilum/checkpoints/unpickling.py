@@ -7,6 +7,7 @@ nothing. The state of a foreign object is read past, not kept.
 
 from __future__ import annotations
 
+import math
 import pickle
 from collections import OrderedDict
 from collections.abc import Callable
@@ -25,6 +26,10 @@ DTYPES = {
     "BoolStorage": "bool",
     "UntypedStorage": "uint8",
 }
+
+
+# Numbers in tensors that repeat what is stored; without a limit, one number could be made to fill the memory.
+MOST_EXPANDED = 1 << 28
 
 
 # Named tuples, because the machine can change neither them nor what hangs on them.
@@ -85,11 +90,14 @@ class DataUnpickler(pickle._Unpickler):
         super().__init__(file, encoding="utf-8")
         self.stored: dict[str, StoredBytes] = {}
         self.foreign: set[str] = set()
+        self._expanded = 0
 
     def find_class(self, module: str, name: str) -> Any:
         """What stands for a name: never the thing itself, but for four harmless containers."""
-        if module == "torch._utils" and name in _REBUILDERS:
-            return _Call(_REBUILDERS[name])
+        if module == "torch._utils" and name in ("_rebuild_tensor", "_rebuild_tensor_v2"):
+            return _Call(self._tensor)
+        if module == "torch._utils" and name in ("_rebuild_parameter", "_rebuild_parameter_with_state"):
+            return _Call(_parameter)
         if module in ("torch", "torch.storage") and name in DTYPES:
             return _StorageType(DTYPES[name])
         if (module, name) in (("torch", "Size"), ("builtins", "tuple"), ("__builtin__", "tuple")):
@@ -115,6 +123,23 @@ class DataUnpickler(pickle._Unpickler):
             raise pickle.UnpicklingError(f"storage {key} with two types or sizes")
         return found
 
+    def _tensor(self, stored: Any, offset: Any, size: Any, stride: Any, *_: Any) -> StoredTensor:
+        whole = all(
+            isinstance(v, tuple) and all(type(n) is int and 0 <= n < 2**62 for n in v)
+            for v in (size, stride, (offset,))
+        )
+        if not isinstance(stored, StoredBytes) or not whole or len(size) != len(stride):
+            raise pickle.UnpicklingError("a tensor without storage, size or stride")
+        numbers = math.prod(size)
+        last = offset + sum((n - 1) * step for n, step in zip(size, stride, strict=True))
+        if numbers and last >= stored.length:
+            raise pickle.UnpicklingError(f"a tensor {size} that reaches past its storage of {stored.length}")
+        if numbers > stored.length:  # a view that repeats numbers
+            self._expanded += numbers
+            if self._expanded > MOST_EXPANDED:
+                raise pickle.UnpicklingError(f"a tensor {size} of {stored.length} numbers, repeated")
+        return StoredTensor(stored, offset, tuple(size), tuple(stride))
+
 
 class _Call:
     """A function under a name that the file gives; the machine can call it but not change it."""
@@ -135,29 +160,5 @@ class _StorageType(NamedTuple):
     dtype: str
 
 
-def _tensor(bytes_: Any, offset: Any, size: Any, stride: Any, *_: Any) -> StoredTensor:
-    whole = all(
-        isinstance(v, tuple) and all(type(n) is int and 0 <= n < 2**62 for n in v) for v in (size, stride, (offset,))
-    )
-    if not isinstance(bytes_, StoredBytes) or not whole or len(size) != len(stride):
-        raise pickle.UnpicklingError("a tensor without storage, size or stride")
-    numbers = 1
-    for n in size:
-        numbers *= n
-    last = offset + sum((n - 1) * step for n, step in zip(size, stride, strict=True))
-    # More numbers than are stored would be one number expanded a billion times.
-    if numbers and (last >= bytes_.length or numbers > bytes_.length):
-        raise pickle.UnpicklingError(f"a tensor {size} that reaches past its storage of {bytes_.length}")
-    return StoredTensor(bytes_, offset, tuple(size), tuple(stride))
-
-
 def _parameter(tensor: Any, *_: Any) -> Any:
     return tensor
-
-
-_REBUILDERS: dict[str, Callable[..., Any]] = {
-    "_rebuild_tensor": _tensor,
-    "_rebuild_tensor_v2": _tensor,
-    "_rebuild_parameter": _parameter,
-    "_rebuild_parameter_with_state": _parameter,
-}
