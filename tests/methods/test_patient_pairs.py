@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import itertools
+from typing import Any
 
 import numpy as np
 import pytest
 from scipy.stats import chisquare
 
+from hilum.errors import UsageError
 from hilum.methods.patient_pairs import FRONTAL, LATERAL, UNKNOWN, PatientPairs, Policy, laterality_of
 
 ALL = [
@@ -105,6 +107,16 @@ def test_the_same_generator_draws_the_same_partners() -> None:
 def test_equal_study_names_of_two_patients_are_two_studies() -> None:
     pairs = PatientPairs(["a", "b", "b"], ["s1", "s1", "s1"], np.zeros(3, np.int64), Policy(same_study=True))
     assert [pairs.candidates(i).tolist() for i in range(3)] == [[0], [1, 2], [1, 2]]
+
+
+@pytest.mark.parametrize("missing", ["disease", "study"])
+def test_columns_that_do_not_fit_are_refused(missing: str) -> None:
+    of: dict[str, Any] = people()
+    of[missing] = None if missing == "disease" else of[missing][:7]
+    with pytest.raises(
+        UsageError, match="got 120 patients, .* expected as many of each, and diseases for same_disease"
+    ):
+        PatientPairs(**of, policy=Policy(same_disease=True))
 
 
 def test_no_images_give_no_pairs() -> None:

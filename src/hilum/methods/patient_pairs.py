@@ -11,6 +11,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from hilum.errors import UsageError
+
 FRONTAL, LATERAL, UNKNOWN = 0, 1, 2  # laterality codes
 
 
@@ -66,31 +68,37 @@ class PatientPairs:
             policy: the filters.
             disease: N labels; needed where the policy asks for the same.
             with_self: whether an image that passes its own filters is one of its candidates, as released.
+
+        Raises:
+            UsageError: the columns differ in length, or the policy asks for the same disease and there are none.
         """
-        if policy.same_disease and disease is None:
-            raise ValueError("Policy.same_disease needs the diseases")
-        self.policy = policy
+        lengths = {len(patient), len(study), len(laterality), len(patient if disease is None else disease)}
+        if len(lengths) > 1 or (policy.same_disease and disease is None):
+            raise UsageError(
+                f"patient pairs: got {len(patient)} patients, {len(study)} studies, {len(laterality)} lateralities and "
+                f"{'no' if disease is None else len(disease)} diseases; expected as many of each, and diseases for same_disease."
+            )
         patients, studies = _codes(patient), _codes(study)
         own = np.asarray(laterality, np.int64)
-        wanted = 1 - own if policy.different_laterality else own
-        view, view_wanted = np.zeros_like(own), np.zeros_like(own)
-        if policy.same_laterality or policy.different_laterality:
-            view, view_wanted = own, np.where(own == UNKNOWN, 0, wanted)
-        group = np.stack([patients, view, _codes(disease) if policy.same_disease and disease is not None else view * 0])
-        n_studies, n_groups = int(studies.max(initial=0)) + 1, group.max(axis=1, initial=0) + 1
-        n_groups[1] = 3
-        of_group = np.ravel_multi_index(tuple(group), tuple(n_groups)) if len(own) else patients
-        to_group = np.ravel_multi_index((group[0], view_wanted, group[2]), tuple(n_groups)) if len(own) else patients
+        nothing = np.zeros_like(own)
+        diseases = _codes(disease) if policy.same_disease and disease is not None else nothing
+        by_view = policy.same_laterality or policy.different_laterality
+        wanted = np.where(own == UNKNOWN, UNKNOWN, 1 - own) if policy.different_laterality else own
+        n_diseases, n_studies = int(diseases.max(initial=0)) + 1, int(studies.max(initial=0)) + 1
 
-        key = of_group * n_studies + studies
+        def group(view: np.ndarray) -> np.ndarray:
+            return (patients * 3 + (view if by_view else nothing)) * n_diseases + diseases
+
+        key = group(own) * n_studies + studies
         self._order = np.argsort(key, kind="stable")
         ordered = key[self._order]
 
         def stretch(first: np.ndarray, last: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
             return np.searchsorted(ordered, first), np.searchsorted(ordered, last)
 
-        in_study = stretch(to_group * n_studies + studies, to_group * n_studies + studies + 1)
-        start, stop = in_study if policy.same_study else stretch(to_group * n_studies, (to_group + 1) * n_studies)
+        of_group = group(wanted) * n_studies
+        in_study = stretch(of_group + studies, of_group + studies + 1)
+        start, stop = in_study if policy.same_study else stretch(of_group, of_group + n_studies)
         gap, gap_stop = start, start
         if policy.different_study:
             gap, gap_stop = in_study
@@ -99,9 +107,7 @@ class PatientPairs:
             place[self._order] = np.arange(len(own))
             inside = (place >= start) & (place < stop)
             gap, gap_stop = np.where(inside, place, start), np.where(inside, place + 1, start)
-        nobody = (policy.same_laterality and policy.different_laterality) | (
-            (own == UNKNOWN) & (policy.same_laterality or policy.different_laterality)
-        )
+        nobody = (policy.same_laterality and policy.different_laterality) | (by_view & (own == UNKNOWN))
         self._start, self._gap, self._gap_length = start, gap, gap_stop - gap
         self.counts = np.where(nobody, 0, stop - start - self._gap_length)
         """(N,) int64: how many candidates each image has; 0 where it is paired with itself for want of any."""
