@@ -114,7 +114,7 @@ def test_columns_that_do_not_fit_are_refused(missing: str) -> None:
     of: dict[str, Any] = people()
     of[missing] = None if missing == "disease" else of[missing][:7]
     with pytest.raises(
-        UsageError, match="got 120 patients, .* expected as many of each, and diseases for same_disease"
+        UsageError, match=r"got 120 patients, .* expected as many of each, and diseases for same_disease"
     ):
         PatientPairs(**of, policy=Policy(same_disease=True))
 
