@@ -30,6 +30,10 @@ class ArchiveError(HilumError):
     """An archive cannot be opened, read or written."""
 
 
+class ArchiveBusyError(ArchiveError):
+    """Another process or thread is writing the archive; waiting helps."""
+
+
 class TableError(HilumError):
     """A CSV, TSV or Parquet file does not hold what it should."""
 

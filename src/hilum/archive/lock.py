@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from hilum.errors import ArchiveError
+from hilum.errors import ArchiveBusyError
 
 NAME = "archive.lock"
 
@@ -34,7 +34,7 @@ def write_lock(directory: Path) -> Iterator[None]:
     """Hold the archive's write lock; the thread that holds it may take it again.
 
     Raises:
-        ArchiveError: another process or thread is writing; the message says which, where and since when.
+        ArchiveBusyError: another process or thread is writing; the message says which, where and since when.
     """
     key = directory.resolve()
     with _guard:
@@ -44,7 +44,7 @@ def write_lock(directory: Path) -> Iterator[None]:
         elif held.thread == threading.get_ident():
             held.depth += 1
         else:
-            raise ArchiveError(
+            raise ArchiveBusyError(
                 f"{directory} is being written by another thread of this process. Wait until it is done."
             )
     try:
@@ -67,7 +67,7 @@ def _take(place: Path, directory: Path) -> int:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         os.close(descriptor)
-        raise ArchiveError(
+        raise ArchiveBusyError(
             f"{directory} is being written by {_holder(place)}. Wait until it is done, or stop that process; "
             "what it has written so far stays."
         ) from None

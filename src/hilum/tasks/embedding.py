@@ -62,8 +62,8 @@ def embed(
     new_ids = [ids[i] for i in new]
     vectors: list[np.ndarray] = []
     start = 0
-    for stop, chunk in _embed_rows(model, archive, rows, batch_size):
-        vectors.append(chunk)
+    for stop, squares in read_ahead(model, archive, rows, batch_size):
+        vectors.append(model.embed_squares(squares))
         if stop - start >= COMMIT_IMAGES or stop == len(rows):
             archive.add_embeddings(model.fingerprint, new_ids[start:stop], np.concatenate(vectors))
             vectors, start = [], stop
@@ -85,8 +85,8 @@ def vectors_of(model: Model, archive: Archive, image_ids: list[str]) -> np.ndarr
     return kept.vectors[[place[image_id] for image_id in image_ids]]
 
 
-def _embed_rows(model: Model, archive: Archive, rows: np.ndarray, batch_size: int) -> Iterator[tuple[int, np.ndarray]]:
-    """Vectors batch by batch; the next batches are read and squared while the tower works on this one."""
+def read_ahead(model: Model, archive: Archive, rows: np.ndarray, batch_size: int) -> Iterator[tuple[int, np.ndarray]]:
+    """Squares of bytes batch by batch, each with where it ends; the next are read while the tower works on this one."""
 
     def read(start: int) -> np.ndarray:
         return model.preprocess.squares(archive.pixels(rows[start : start + batch_size]))
@@ -97,4 +97,4 @@ def _embed_rows(model: Model, archive: Archive, rows: np.ndarray, batch_size: in
         for start in range(0, len(rows), batch_size):
             while starts and len(ahead) < 3:
                 ahead.append(reader.submit(read, starts.popleft()))
-            yield min(start + batch_size, len(rows)), model.embed_squares(ahead.popleft().result())
+            yield min(start + batch_size, len(rows)), ahead.popleft().result()
