@@ -22,11 +22,14 @@ def zeroshot(
         str, typer.Option(help="Prompt set (chexzero, reports, ...) or a TOML file of one's own.")
     ] = "chexzero",
     pool: Annotated[
-        str,
+        str | None,
         typer.Option(
             help="Several prompts: average their vectors (embedding), their similarities (mean), or take the max."
         ),
-    ] = "embedding",
+    ] = None,
+    similarity: Annotated[
+        str, typer.Option(help="global: of embeddings; GLoRIA's models also match words with regions: local, both.")
+    ] = "global",
     free_text: Annotated[
         bool, typer.Option("--free-text", help="Take findings as they are, even if misspelled.")
     ] = False,
@@ -57,6 +60,7 @@ def zeroshot(
             where=where,
             prompts=prompts,
             pool=pool,  # type: ignore[arg-type] # checked there
+            similarity=similarity,  # type: ignore[arg-type]
             free_text=free_text,
             batch_size=batch_size,
             out=out,
@@ -74,7 +78,8 @@ def zeroshot(
             "images": len(result.image_ids),
             "findings": result.findings,
             "prompt_set": result.prompt_set,
-            "pool": pool,
+            "pool": result.pool,
+            "similarity": result.similarity,
             "prompts": {k: {"positive": p, "negative": n} for k, (p, n) in result.prompts.items()},
             "models": result.fingerprints,
             "embedded": result.embedded,

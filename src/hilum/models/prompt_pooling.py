@@ -48,3 +48,17 @@ def pooled_similarity(image_vectors: np.ndarray, prompts: Sequence[np.ndarray], 
     if pool == "embedding":
         means = means / np.linalg.norm(means, axis=1, keepdims=True)
     return (image_vectors @ means.T).astype(np.float32)
+
+
+def pooled_columns(similarities: np.ndarray, counts: Sequence[int], pool: Pool) -> np.ndarray:
+    """Similarities to single prompts (N, P) as similarities to classes (N, C): `counts` prompts of each class, in order.
+
+    Raises:
+        UsageError: `pool` is "embedding", which needs the prompts' vectors, or unknown; or a class without prompts.
+    """
+    if pool not in ("mean", "max"):
+        raise UsageError(f"prompts pooled by {pool!r}, which needs one vector a prompt; expected mean or max.")
+    if any(count < 1 for count in counts):
+        raise UsageError("a class has no prompts; give each at least one.")
+    parts = np.split(similarities, np.cumsum(counts)[:-1], axis=1)
+    return np.stack([part.mean(axis=1) if pool == "mean" else part.max(axis=1) for part in parts], axis=1)

@@ -15,11 +15,12 @@ from hilum.archive import Archive
 from hilum.errors import UsageError
 from hilum.findings import CHEXPERT_NAMES, canonical, find, fold
 from hilum.models import Model, load_all
+from hilum.models.gloria_scoring import SIMILARITIES, Similarity, prompt_matcher
 from hilum.models.model import unit_rows
-from hilum.models.prompt_pooling import POOLS, Pool
+from hilum.models.prompt_pooling import POOLS, Pool, pooled_columns
 from hilum.models.zero_shot import PromptSet, load_prompts, pooled_pair_scores, prompt_vectors
 from hilum.tables import check_place, write_table
-from hilum.tasks.embedding import OnBatch, embed, vectors_of
+from hilum.tasks.embedding import OnBatch, embed, read_ahead, vectors_of
 
 
 @dataclass(frozen=True)
@@ -33,6 +34,7 @@ class ZeroShot:
         prompts: finding -> (positive prompts, negative prompts).
         fingerprints: of the models, in order.
         embedded: images embedded in this call, over all models; the others were known.
+        prompt_set, pool, similarity: what was asked, and how several prompts and an image and a text were compared.
     """
 
     image_ids: list[str]
@@ -44,6 +46,8 @@ class ZeroShot:
     fingerprints: list[str]
     embedded: int = 0
     prompt_set: str = field(default="chexzero")
+    pool: Pool = "embedding"
+    similarity: Similarity = "global"
 
     def table(self) -> pa.Table:
         """One row an image: `image_id`, `study_id`, `patient_id`, and a column of scores for each finding."""
@@ -63,7 +67,8 @@ def zeroshot(
     *,
     where: str | None = None,
     prompts: PromptSet | str = "chexzero",
-    pool: Pool = "embedding",
+    pool: Pool | None = None,
+    similarity: Similarity = "global",
     free_text: bool = False,
     batch_size: int = 64,
     out: str | PathLike[str] | None = None,
@@ -80,7 +85,9 @@ def zeroshot(
         where: which images, as a filter on `images`, for example "split = 'test' AND view != 'lateral'".
         prompts: a prompt set, its name, or a TOML file.
         pool: of several prompts, "embedding" averages the vectors (CheXzero), "mean" the similarities (CXR-CLIP), "max" takes
-            the most similar (GLoRIA).
+            the most similar (GLoRIA); default "embedding", and "max" where words are matched with regions.
+        similarity: "global" compares the embeddings. "local" and "both" match words with regions, which GLoRIA's models can;
+            nothing is kept of that, so every call reads the images again.
         free_text: take findings as they are, without looking for misspellings.
         batch_size: images at once in the tower.
         out: a CSV file to write.
@@ -95,14 +102,19 @@ def zeroshot(
     """
     if out is not None:
         check_place(Path(out))  # before the embedding, which may take hours
-    if pool not in POOLS:
-        raise UsageError(f"prompts pooled by {pool!r}; expected one of {', '.join(POOLS)}.")
+    if similarity not in SIMILARITIES:
+        raise UsageError(f"similarity is {similarity!r}; expected one of {', '.join(SIMILARITIES)}.")
+    pool = pool or ("embedding" if similarity == "global" else "max")
+    if pool not in POOLS or (similarity != "global" and pool == "embedding"):
+        raise UsageError(
+            f"prompts pooled by {pool!r}; expected {', '.join(POOLS)}, or mean or max of local similarities."
+        )
     names = check_findings(list(findings) if findings is not None else list(CHEXPERT_NAMES), free_text)
     prompt_set = prompts if isinstance(prompts, PromptSet) else load_prompts(prompts)
     archive = archive if isinstance(archive, Archive) else Archive.open(Path(archive))
     given = [models] if isinstance(models, Model | str | PathLike) else list(models)
     loaded = [m for item in given for m in ([item] if isinstance(item, Model) else load_all([item]))]
-    images = archive.images(["image_id", "study_id", "patient_id"], where=where)
+    images = archive.images(["row", "image_id", "study_id", "patient_id"], where=where)
     if not images.num_rows:
         raise UsageError(
             f"{archive.path}: no image fits {where!r}." if where else f"{archive.path}: the archive has no images."
@@ -110,6 +122,11 @@ def zeroshot(
     ids = images["image_id"].to_pylist()
     total, embedded = np.zeros((len(ids), len(names)), np.float64), 0
     for model in loaded:
+        if similarity != "global":
+            total += _matched(
+                model, archive, images["row"].to_numpy(), names, prompt_set, similarity, pool, batch_size, on_batch
+            )
+            continue
         embedded += embed(model, archive, where=where, batch_size=batch_size, on_batch=on_batch).new
         vectors = unit_rows(vectors_of(model, archive, ids))
         total += pooled_pair_scores(vectors, *prompt_vectors(model, names, prompt_set), pool)
@@ -123,10 +140,35 @@ def zeroshot(
         [model.fingerprint for model in loaded],
         embedded,
         prompt_set.name,
+        pool,
+        similarity,
     )
     if out is not None:
         write_table(Path(out), result.table())
     return result
+
+
+def _matched(
+    model: Model,
+    archive: Archive,
+    rows: np.ndarray,
+    names: list[str],
+    prompts: PromptSet,
+    similarity: Similarity,
+    pool: Pool,
+    batch_size: int,
+    on_batch: OnBatch | None,
+) -> np.ndarray:
+    """Scores (N, C) by matching words with regions: softmax of the two pooled similarities of each finding."""
+    sides = [side for name in names for side in prompts.prompts(name)]  # positive, negative, positive, ...
+    match = prompt_matcher(model, [text for side in sides for text in side], similarity)
+    scores = []
+    for stop, squares in read_ahead(model, archive, rows, batch_size):
+        pooled = pooled_columns(match(squares), [len(side) for side in sides], pool)
+        scores.append(1 / (1 + np.exp(pooled[:, 1::2] - pooled[:, ::2])))
+        if on_batch is not None:
+            on_batch(stop, len(rows))
+    return np.concatenate(scores)
 
 
 _WORDS = {
