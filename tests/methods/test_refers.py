@@ -189,7 +189,7 @@ def test_an_archive_without_reports_is_refused_before_a_vocabulary_is_learned(tm
 
 
 def test_a_tower_whose_tokens_are_not_as_wide_as_its_feature_is_refused() -> None:
-    with pytest.raises(TrainingError, match="cannot be added. Take a vision transformer"):
+    with pytest.raises(TrainingError, match=r"cannot be added\. Take a vision transformer"):
         RefersMethod(recipe(tower="resnet18"))
     with pytest.raises(ModelError, match="Did you mean 'vit-b-16'"):
         RefersMethod(recipe(tower="vit-b-61"))
