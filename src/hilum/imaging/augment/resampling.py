@@ -107,8 +107,8 @@ def _triangle(number: Tensor, low: Tensor, high: Tensor, scale: Tensor) -> tuple
     # Pillow, ImagingResample: center, support and limits of a pixel's filter.
     support = scale.clamp(min=1)
     center = low + (number + 0.5) * scale
-    begin = torch.maximum((center - support + 0.5).to(torch.int64), low)
-    end = torch.minimum((center + support + 0.5).to(torch.int64), high)
+    begin = torch.maximum((center - support + 0.5).floor().to(torch.int64), low)
+    end = torch.minimum((center + support + 0.5).floor().to(torch.int64), high)
     picks = begin + torch.arange(int((end - begin).max()))
     weights = (1 - ((picks + 0.5 - center) / support).abs()).clamp(min=0)
     weights = torch.where(picks < end, weights, torch.zeros_like(weights))
