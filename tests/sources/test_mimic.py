@@ -91,6 +91,13 @@ def test_other_speakers_keep_their_own_name(jpg: Path, tmp_path: Path) -> None:
     }
 
 
+def test_a_second_run_adds_nothing(jpg: Path, tmp_path: Path) -> None:
+    first = enter(tmp_path / "a", "mimic", jpg, rows_per_commit=1)
+    again = enter(tmp_path / "a", "mimic", jpg)
+    assert (again.summary.added, again.summary.already_there, again.summary.labels) == (0, 6, 0)
+    assert (again.said, again.others) == (first.said, first.others)
+
+
 def test_studies_are_ordered_by_date_and_time_not_by_number(jpg: Path, tmp_path: Path) -> None:
     order = enter(tmp_path / "a", "mimic", jpg).column("study_order")
     last, evening, evening_too, night, *_ = (order[row[2]] for row in IMAGES)

@@ -7,9 +7,10 @@ from pathlib import Path
 import pytest
 from tests.sources.entered import enter, write_picture
 
-from hilum.errors import SourceError, UsageError
+from hilum.errors import SourceError, TableError, UsageError
 from hilum.labelsets import PADCHEST_9
 from hilum.sources import ingest
+from hilum.sources.padchest import listed
 
 HEADER = (
     ",ImageID,ImageDir,StudyDate_DICOM,StudyID,PatientID,PatientBirth,PatientSex_DICOM,ViewPosition_DICOM,Projection,"
@@ -78,6 +79,12 @@ def test_only_a_physicians_labels_can_be_asked_for(root: Path, tmp_path: Path) -
     assert sorted(enter(tmp_path / "a", "padchest", root, labeled_by="physician").images) == ["a.png", "c.png"]
     with pytest.raises(UsageError, match="expected all or physician"):
         ingest("padchest", root, tmp_path / "b", labeled_by="me")
+
+
+@pytest.mark.parametrize("cell", ["pneumonia", "['a', 1]", "{'a'}", "['a'", "__import__('os')", "(" * 500, "['a'] * 9"])
+def test_a_cell_that_is_no_list_of_names_is_refused_and_never_run(cell: str) -> None:
+    with pytest.raises(TableError, match="expected a list such as"):
+        listed(cell)
 
 
 def test_what_is_missing_is_named(root: Path, tmp_path: Path) -> None:
