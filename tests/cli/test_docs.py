@@ -19,8 +19,9 @@ PAGES = sorted(
 
 def typed(page: Path) -> list[str]:
     """Commands in code blocks, continued lines joined."""
-    blocks = re.findall(r"^```(?!python)\w*\n(.*?)^```", page.read_text(encoding="utf-8"), re.M | re.S)
-    lines = [line for block in blocks for line in re.sub(r"\\\n\s*", " ", block).splitlines()]
+    blocks = re.findall(r"^```(\w*)\n(.*?)^```", page.read_text(encoding="utf-8"), re.M | re.S)
+    shell = [block for language, block in blocks if language != "python"]
+    lines = [line for block in shell for line in re.sub(r"\\\n\s*", " ", block).splitlines()]
     return [line.removeprefix("$ ") for line in lines if re.match(r"(\$ )?hilum [a-z]", line)]
 
 

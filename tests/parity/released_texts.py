@@ -81,6 +81,21 @@ def _convirt(arrays: Arrays) -> Iterator[Check]:
     )
     names = sorted(encoder.image_tower.weights())
     yield Check(name, "names of the image tower", names, sorted(_texts(arrays["state_image_encoder_keys"])), 0)
+    yield from _convirt_retrieval(arrays)
+
+
+def _convirt_retrieval(arrays: Arrays) -> Iterator[Check]:
+    from hilum.evaluation.retrieval import precision_at
+
+    name = "convirt, retrieval"
+    scores = global_similarity(torch.from_numpy(arrays["rt_query"]), torch.from_numpy(arrays["rt_cand"])).numpy()
+    yield Check(name, "cosines", scores, arrays["rt_scores"])
+    yield Check(name, "order of candidates", np.argsort(-scores, axis=1, kind="stable"), arrays["rt_order"], 0)
+    relevant = arrays["rt_query_label"][:, None] == arrays["rt_cand_label"][None]
+    for at in sorted(int(key.rsplit("_", 1)[1]) for key in arrays if key.startswith("rt_precision_at_")):
+        yield Check(
+            name, f"precision at {at}", precision_at(scores, relevant, at), arrays[f"rt_precision_at_{at}"], 1e-12
+        )
 
 
 def _cxr_clip(arrays: Arrays) -> Iterator[Check]:
