@@ -22,6 +22,7 @@ COMMANDS = {
     "pretrain": "hilum.cli.pretrain:pretrain",
     "zeroshot": "hilum.cli.zeroshot:zeroshot",
     "embed": "hilum.cli.embed:embed",
+    "probe": "hilum.cli.probe:probe",
     "import": "hilum.cli.import_:import_",
     "info": "hilum.cli.info:info",
     "check": "hilum.cli.check:check",

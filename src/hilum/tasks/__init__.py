@@ -1,10 +1,30 @@
-"""What a trained encoder is used for: embedding an archive and zero-shot scores."""
+"""What a trained encoder is used for: embedding, zero-shot scores, features, probes and finetuning."""
 
 from __future__ import annotations
 
 from hilum.tasks.embedding import Embedded, embed, vectors_of
+from hilum.tasks.feature_cache import features
 from hilum.tasks.fitting import Fit, fit_probe
+from hilum.tasks.fractions import Part, draw
 from hilum.tasks.pictures import highest_scored
+from hilum.tasks.probing import Probed, probe
 from hilum.tasks.scoring import ZeroShot, zeroshot
+from hilum.tasks.targets import Examples, examples_of
 
-__all__ = ["Embedded", "Fit", "ZeroShot", "embed", "fit_probe", "highest_scored", "vectors_of", "zeroshot"]
+__all__ = [
+    "Embedded",
+    "Examples",
+    "Fit",
+    "Part",
+    "Probed",
+    "ZeroShot",
+    "draw",
+    "embed",
+    "examples_of",
+    "features",
+    "fit_probe",
+    "highest_scored",
+    "probe",
+    "vectors_of",
+    "zeroshot",
+]
