@@ -149,7 +149,7 @@ def test_a_second_writer_is_told_who_writes(listed: Path, tmp_path: Path) -> Non
         ran = subprocess.run(
             script(listed, tmp_path / "a", "pass"), timeout=120, capture_output=True, text=True, check=True
         )
-    assert "ArchiveError" in ran.stdout
+    assert "ArchiveBusyError" in ran.stdout
     assert "is being written by" in ran.stdout
 
 
