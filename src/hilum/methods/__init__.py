@@ -12,6 +12,7 @@ from typing import Any
 
 from hilum.errors import UsageError
 from hilum.methods.chexzero import CheXzero, CheXzeroMethod
+from hilum.methods.convirt import ConVIRT, ConVIRTMethod
 from hilum.methods.cxr_clip import CXRCLIP, CXRCLIPMethod
 from hilum.methods.imagenet import ImageNet, imagenet_baseline
 from hilum.methods.medaug import MedAug, MedAugMethod
@@ -41,6 +42,7 @@ METHODS: dict[str, Entry] = {
         S2MTS2Method, S2MTS2, "a view of a radiograph, told from a queue, against the spread of many other views"
     ),
     "refers": Entry(RefersMethod, Refers, "three views of a study, told from other reports; and its report, written"),
+    "convirt": Entry(ConVIRTMethod, ConVIRT, "a radiograph and a sentence of its report, told from those of others"),
     "chexzero": Entry(
         CheXzeroMethod, CheXzero, "CLIP finetuned on image and impression; zero-shot by a pair of prompts"
     ),

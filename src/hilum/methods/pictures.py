@@ -11,6 +11,7 @@ from PIL import Image
 from hilum.archive import Archive
 from hilum.imaging.augment import Pictures
 from hilum.methods.squares import KEEP_BYTES
+from hilum.models.preprocess import Preprocessing
 
 
 class PictureReader:
@@ -65,3 +66,12 @@ class PictureReader:
             canvas[i, :height, :width] = image
             sizes[i] = height, width
         return Pictures(torch.from_numpy(canvas), torch.from_numpy(sizes))
+
+
+def plain_squares(pictures: Pictures, preprocess: Preprocessing) -> torch.Tensor:
+    """Pictures without random changes, as a model sees them: (N, S, S) uint8."""
+    whole = [
+        pixels[:height, :width].numpy()
+        for pixels, (height, width) in zip(pictures.pixels, pictures.sizes.tolist(), strict=True)
+    ]
+    return torch.from_numpy(preprocess.squares(whole))
