@@ -7,6 +7,7 @@ Reading never waits for a writer: each handle stays at the version it first saw 
 from __future__ import annotations
 
 import contextlib
+import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -23,6 +24,8 @@ from hilum.archive.lock import write_lock
 from hilum.archive.manifest import NAME as MANIFEST_NAME
 from hilum.archive.manifest import Manifest, load_manifest, save_manifest
 from hilum.archive.pixels import PixelReader
+from hilum.archive.place import Place, place_of
+from hilum.archive.remote_pixels import RemotePixels
 from hilum.archive.schema import SCHEMAS, STUDIES, embedding_schema, fit
 from hilum.archive.table import Table, explain_failed_write
 from hilum.errors import ArchiveError
@@ -53,15 +56,15 @@ class Archive:
     Start such workers with spawn or forkserver, for Lance's threads do not survive a fork.
     """
 
-    def __init__(self, path: Path, manifest: Manifest, versions: Mapping[str, int] | None = None) -> None:
+    def __init__(self, path: Place, manifest: Manifest, versions: Mapping[str, int] | None = None) -> None:
         self.path = path
         self.manifest = manifest
         versions = versions or {}
         self._tables = {
             name: Table(path / f"{name}.lance", schema, versions.get(name)) for name, schema in SCHEMAS.items()
         }
-        self._pixels: PixelReader | None = None
-        self._ids: dict[Path, tuple[int, set[str]]] = {}  # of each table: its version, and the ids in it
+        self._pixels: PixelReader | RemotePixels | None = None
+        self._ids: dict[Place, tuple[int, set[str]]] = {}  # of each table: its version, and the ids in it
 
     @classmethod
     def create(
@@ -96,14 +99,14 @@ class Archive:
         return cls(path, manifest)
 
     @classmethod
-    def open(cls, path: str | Path) -> Archive:
-        """Open an archive for reading and writing.
+    def open(cls, path: str | os.PathLike[str]) -> Archive:
+        """Open an archive for reading and writing; one behind a URI (`s3://bucket/archive`) for reading.
 
         Raises:
-            ArchiveError: it is missing, no archive, damaged, or written by a newer hilum.
+            ArchiveError: it is missing, no archive, damaged, or written by a newer hilum; or the store does not answer.
         """
-        path = Path(path)
-        return cls(path, load_manifest(path))
+        place = place_of(path)
+        return cls(place, load_manifest(place))
 
     @classmethod
     def open_or_create(cls, path: str | Path, **settings: Any) -> Archive:
@@ -129,6 +132,7 @@ class Archive:
     def update_manifest(self, **changes: Any) -> None:
         """Change settings of the manifest by atomic rename."""
         with self.writing():
+            assert isinstance(self.path, Path)  # the lock refuses others
             manifest = load_manifest(self.path).changed(**changes)
             try:
                 save_manifest(self.path, manifest)
@@ -332,10 +336,11 @@ class Archive:
         """The images at these positions (column `row` of `images`), in the order asked, repeats allowed.
 
         Returns:
-            Read-only (H, W) uint8 views of memory-mapped files.
+            Read-only (H, W) uint8 arrays: views of memory-mapped files where the archive is on a local disk.
         """
         if self._pixels is None or self._pixels.version != self._tables["images"].version:
-            self._pixels = PixelReader(self._tables["images"])
+            table = self._tables["images"]
+            self._pixels = PixelReader(table) if isinstance(self.path, Path) else RemotePixels(table)
         return self._pixels.take(rows)
 
     def embeddings(self, fingerprint: str) -> Embeddings | None:
@@ -360,6 +365,8 @@ class Archive:
 
     def size_bytes(self) -> int:
         """Bytes on disk, old versions included."""
+        if not isinstance(self.path, Path):
+            return self.path.size_bytes()
         return sum(place.stat().st_size for place in self.path.rglob("*") if place.is_file())
 
     def _add_new(self, name: str, key: str, rows: pa.Table) -> int:

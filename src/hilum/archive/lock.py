@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from hilum.errors import ArchiveBusyError
+from hilum.archive.place import Place
+from hilum.errors import ArchiveBusyError, ArchiveError
 
 NAME = "archive.lock"
 
@@ -30,12 +31,16 @@ _guard = threading.Lock()
 
 
 @contextlib.contextmanager
-def write_lock(directory: Path) -> Iterator[None]:
+def write_lock(directory: Place) -> Iterator[None]:
     """Hold the archive's write lock; the thread that holds it may take it again.
 
     Raises:
         ArchiveBusyError: another process or thread is writing; the message says which, where and since when.
     """
+    if not isinstance(directory, Path):
+        raise ArchiveError(
+            f"{directory} is behind a URI: hilum reads it and does not write it. Copy the archive to a local disk to add to it."
+        )
     key = directory.resolve()
     with _guard:
         held = _held.get(key)

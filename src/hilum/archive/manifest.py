@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from hilum.archive.place import Place
 from hilum.archive.schema import FORMAT_VERSION
 from hilum.errors import ArchiveError
 
@@ -56,7 +57,7 @@ class Manifest:
         return asdict(self)
 
 
-def load_manifest(directory: Path) -> Manifest:
+def load_manifest(directory: Place) -> Manifest:
     """The manifest of the archive in `directory`.
 
     Raises:
@@ -107,7 +108,7 @@ def save_manifest(directory: Path, manifest: Manifest) -> None:
     temporary.replace(directory / NAME)
 
 
-def _damaged(place: Path, reason: str) -> ArchiveError:
+def _damaged(place: Place, reason: str) -> ArchiveError:
     return ArchiveError(
         f"{place} is damaged: {reason}. The tables beside it are untouched; restore this file from a backup, or ingest "
         f"the sources again into a new archive."

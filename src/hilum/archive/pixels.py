@@ -29,6 +29,7 @@ class PixelReader:
     """
 
     def __init__(self, table: Table) -> None:
+        assert isinstance(table.path, Path)
         self.version = table.version
         read = table.read(["height", "width", "pixels", "pixels_sha1"], blob_handling="blobs_descriptions")
         self._heights, self._widths = (read[name].to_numpy() for name in ("height", "width"))

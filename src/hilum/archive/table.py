@@ -6,13 +6,13 @@ import contextlib
 import re
 from collections.abc import Iterator
 from datetime import timedelta
-from pathlib import Path
 from typing import Any
 
 import lance
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from hilum.archive.place import Place
 from hilum.archive.schema import STORAGE_VERSION, explain_bad_filter
 from hilum.errors import ArchiveError
 
@@ -38,7 +38,7 @@ class Table:
         version: the Lance version to read; None for the newest at first use. It stays until `refresh` or a write.
     """
 
-    def __init__(self, path: Path, schema: pa.Schema, version: int | None = None) -> None:
+    def __init__(self, path: Place, schema: pa.Schema, version: int | None = None) -> None:
         self.path = path
         self.schema = schema
         self._pinned = version
@@ -63,7 +63,7 @@ class Table:
         """The Lance dataset at the pinned version, or None while it does not exist."""
         if self._dataset is None and self.exists:
             try:
-                self._dataset = lance.dataset(self.path, version=self._pinned)
+                self._dataset = lance.dataset(str(self.path), version=self._pinned)
             except _FAILURES as error:
                 raise ArchiveError(
                     f"{self.path} cannot be opened: {_first_line(error)}. Restore it from a backup, or ingest again."
@@ -128,7 +128,9 @@ class Table:
             if self.exists:
                 self._move_to(lance.write_dataset(rows, self.dataset(), mode="append"))
             else:
-                self._move_to(lance.write_dataset(rows, self.path, mode="create", data_storage_version=STORAGE_VERSION))
+                self._move_to(
+                    lance.write_dataset(rows, str(self.path), mode="create", data_storage_version=STORAGE_VERSION)
+                )
 
     def upsert(self, rows: pa.Table, key: str) -> None:
         """Add rows, replacing those with the same `key`, in one atomic commit."""
@@ -138,7 +140,7 @@ class Table:
             with self.told():
                 merge = self.dataset().merge_insert(key).when_matched_update_all().when_not_matched_insert_all()
                 merge.execute(rows)
-                self._move_to(lance.dataset(self.path))
+                self._move_to(lance.dataset(str(self.path)))
 
     def update_column(self, rows: pa.Table, key: str) -> None:
         """Give rows with a matching `key` new values in the other columns of `rows`, in one atomic commit.
@@ -163,7 +165,7 @@ class Table:
                 updated_fragments=[fragment for fragment, _ in updates],
                 fields_modified=sorted({field for _, modified in updates for field in modified}),
             )
-            self._move_to(lance.LanceDataset.commit(self.path, change, read_version=dataset.version))
+            self._move_to(lance.LanceDataset.commit(str(self.path), change, read_version=dataset.version))
 
     def compact(self, rows_per_file: int, keep: timedelta) -> None:
         """Join small files, keeping the order of rows, and drop versions older than `keep`."""
@@ -174,7 +176,7 @@ class Table:
             dataset.optimize.compact_files(target_rows_per_fragment=rows_per_file, batch_size=256)
             # delete_unverified clears what killed writers left: the write lock says that nobody else writes now.
             dataset.cleanup_old_versions(older_than=keep, delete_unverified=True)
-            self._move_to(lance.dataset(self.path))
+            self._move_to(lance.dataset(str(self.path)))
 
     def _move_to(self, dataset: Any) -> None:
         self._dataset, self._pinned = dataset, int(dataset.version)
@@ -188,7 +190,7 @@ class Table:
             raise explain_failed_write(self.path, error) from error
 
 
-def explain_failed_write(path: Path, error: Exception) -> ArchiveError:
+def explain_failed_write(path: object, error: Exception) -> ArchiveError:
     """The error for a failed write; what was committed before it is whole."""
     reason = _first_line(error)
     if any(sign in str(error).lower() for sign in _FULL_DISK):

@@ -151,7 +151,7 @@ def shares_of(archives: Archives, recipe: Recipe) -> list[Share]:
     given = [archives] if isinstance(archives, Archive | str | os.PathLike) else list(archives)
     if not given:
         raise UsageError("name at least one archive to learn from.")
-    opened = [archive if isinstance(archive, Archive) else Archive.open(Path(archive)) for archive in given]
+    opened = [archive if isinstance(archive, Archive) else Archive.open(archive) for archive in given]
     for name in ("texts", "weights"):
         values = getattr(recipe, name)
         if values and len(values) != len(opened):
