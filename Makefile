@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: demo test test-all lint types clean install bench
+.PHONY: demo test test-all parity lint types clean install bench
 
 install: $(STAMP)
 
@@ -24,6 +24,9 @@ test: install
 test-all: install
 	$(BIN)/python -m pytest -q -n auto -m "not gpu"
 
+parity: install
+	$(BIN)/python -m tests.parity
+
 lint: install
 	$(BIN)/ruff format --check src tests benchmarks docs
 	$(BIN)/ruff check src tests benchmarks docs
@@ -32,7 +35,7 @@ types: install
 	$(BIN)/mypy
 
 bench: install
-	for script in archive_read bootstrap ingest zero_shot; do $(BIN)/python benchmarks/$$script.py || exit 1; done
+	for script in archive_read augmentation bootstrap gloria_loss ingest pair_sampling probe zero_shot; do $(BIN)/python benchmarks/$$script.py || exit 1; done
 
 clean:
 	rm -rf $(VENV) demo .pytest_cache .mypy_cache .ruff_cache dist build
