@@ -10,9 +10,12 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from hilum.checkpoints import read_checkpoint
+from hilum.evaluation.metrics import auroc
 from hilum.methods.joint_contrast import joint_contrast
 from hilum.methods.s2mts2 import S2MTS2, S2MTS2Method
 from hilum.models.towers_densenet import DenseNet
+from hilum.tasks.semi_supervised.losses import History, consistency, elr_plus, rising, soft_margin
+from hilum.tasks.semi_supervised.teacher import follow_student, start_teacher
 from tests.parity import GOLDEN, Check, golden
 
 HEAD = {"classifier.": "head.0.", "classifier_group.0.": "head.2.", "classifier_group.2.": "head.4."}
@@ -23,6 +26,10 @@ def checks() -> Iterator[Check]:
     arrays = {name: torch.from_numpy(np.atleast_1d(array)) for name, array in golden("s2mts2").items()}
     yield from _loss(arrays)
     yield from _steps(arrays)
+    yield from _history(arrays)
+    yield from _mean_teacher(arrays)
+    yield from _average(arrays)
+    yield from _areas(arrays)
 
 
 def _loss(arrays: dict[str, Tensor]) -> Iterator[Check]:
@@ -72,8 +79,8 @@ def _steps(arrays: dict[str, Tensor]) -> Iterator[Check]:
         yield Check("s2mts2", f"step {step}: logits", joint.logits, of["logits"])
         for ours, theirs in (("contrast", "ce"), ("bound", "jcl"), ("loss", "total")):
             yield Check("s2mts2", f"step {step}: {ours}", losses[ours], of[theirs][0])
-        yield Check("s2mts2", f"step {step}: queue", method.queue.keys, of["queue_after"])
-        yield Check("s2mts2", f"step {step}: queue pointer", method.queue.pointer, of["ptr_after"], 0)
+        yield Check("s2mts2", f"step {step}: queue", method.queue.keys.clone(), of["queue_after"])
+        yield Check("s2mts2", f"step {step}: queue pointer", method.queue.pointer.clone(), of["ptr_after"], 0)
         state, theirs = method.state_dict(), _ours(step)
         for part in ("query", "key"):
             names = [name for name in theirs if name.startswith(f"{part}.") and theirs[name].is_floating_point()]
@@ -93,3 +100,65 @@ def _ours(step: int) -> dict[str, Tensor]:
             new = f"image_tower.{new}" if new.startswith("features.") else new
             ours[f"{side}.{new}"] = theirs[name]
     return ours
+
+
+def _history(arrays: dict[str, Tensor]) -> Iterator[Check]:
+    batches = sorted({name.split("_")[1] for name in arrays if name.startswith("ft_elr") and "index" in name})
+    images, findings = arrays[f"ft_{batches[0]}_pred_hist_after"].shape
+    history = History(images, findings, arrays["ft_elr_beta"].item())
+    for batch in batches:
+        of = {name.removeprefix(f"ft_{batch}_"): array for name, array in arrays.items()}
+        history.put(of["index"], of["ema_logits"])
+        targets = history.mixed(of["index"], of["mix_index"], of["lambda"].item())
+        logits = of["logits"].clone().requires_grad_()
+        ours = elr_plus(logits, of["labels"], targets)
+        ours.loss.backward()
+        yield Check("s2mts2", f"ELR+, {batch}: history", history.table.clone(), of["pred_hist_after"])
+        yield Check("s2mts2", f"ELR+, {batch}: targets", targets, of["q"])
+        yield Check("s2mts2", f"ELR+, {batch}: supervised", ours.supervised, of["bce"][0])
+        yield Check("s2mts2", f"ELR+, {batch}: regularizer", ours.regularizer, of["reg"][0])
+        yield Check("s2mts2", f"ELR+, {batch}: loss", ours.loss, of["total"][0])
+        yield Check("s2mts2", f"ELR+, {batch}: gradient", logits.grad, of["grad"], 1e-4, relative=True)
+
+
+def _mean_teacher(arrays: dict[str, Tensor]) -> Iterator[Check]:
+    for case in sorted({name.split("_")[1] for name in arrays if name.startswith("ft_mt")}):
+        of = {name.removeprefix(f"ft_{case}_"): array for name, array in arrays.items()}
+        epoch, epochs = of["epoch_epochs"].tolist()
+        pull = consistency(of["logits_u"], of["logits_u_ema"])
+        loss = soft_margin(of["logits_x"], of["labels"]) + rising(epoch, epochs) * pull
+        yield Check("s2mts2", f"mean teacher, epoch {epoch}: consistency", pull, of["mse"][0])
+        yield Check("s2mts2", f"mean teacher, epoch {epoch}: loss", loss, of["loss"][0])
+
+
+def _average(arrays: dict[str, Tensor]) -> Iterator[Check]:
+    def state(who: str, when: str) -> dict[str, Tensor]:
+        prefix = f"ft_ema_{who}_{when}_"
+        found = {name.removeprefix(prefix): array for name, array in arrays.items() if name.startswith(prefix)}
+        return {name: a.reshape(()) if name.endswith("num_batches_tracked") else a for name, a in found.items()}
+
+    out, into = arrays["ft_ema_student_before_0.weight"].shape
+    student, teacher = (torch.nn.Sequential(torch.nn.Linear(into, out), torch.nn.BatchNorm1d(out)) for _ in range(2))
+    student.load_state_dict(state("student", "before"))
+    teacher.load_state_dict(state("teacher", "before"))
+    start_teacher(student, teacher, compat=True)
+
+    def checks(who: str, when: str, module: torch.nn.Module) -> Iterator[Check]:
+        theirs, ours = state(who, when), module.state_dict()
+        both = [torch.cat([values[name].double().flatten() for name in theirs]) for values in (ours, theirs)]
+        yield Check("s2mts2", f"average of weights, {when}: {who}", *both)
+
+    yield from checks("student", "after_ctor", student)
+    optimizer = torch.optim.SGD(student.parameters(), lr=0.5)
+    for step in (1, 2):
+        optimizer.zero_grad()
+        student(arrays[f"ft_ema_x{step}"]).square().mean().backward()
+        optimizer.step()
+        follow_student(student, teacher, 0.9, compat=True)
+        yield from checks("student", f"step{step}", student)
+        yield from checks("teacher", f"step{step}", teacher)
+
+
+def _areas(arrays: dict[str, Tensor]) -> Iterator[Check]:
+    ours = [auroc(t, p) for t, p in zip(arrays["ft_auc_targ"].T.numpy(), arrays["ft_auc_pred"].T.numpy(), strict=True)]
+    yield Check("s2mts2", "area under the curve by finding", ours, arrays["ft_auc_value"])

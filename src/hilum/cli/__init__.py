@@ -23,6 +23,7 @@ COMMANDS = {
     "zeroshot": "hilum.cli.zeroshot:zeroshot",
     "embed": "hilum.cli.embed:embed",
     "probe": "hilum.cli.probe:probe",
+    "semisupervise": "hilum.cli.semisupervise:semisupervise",
     "import": "hilum.cli.import_:import_",
     "info": "hilum.cli.info:info",
     "check": "hilum.cli.check:check",

@@ -25,8 +25,10 @@ def show(
     Example: hilum recipe show chexzero --tiny
     """
     from hilum.methods import find_method
+    from hilum.tasks.semi_supervised import SemiSupervised
 
-    recipe = find_method(method).recipe.resolve(settings or [], tiny, variant)
+    kind = SemiSupervised if method == SemiSupervised.name else find_method(method).recipe
+    recipe = kind.resolve(settings or [], tiny, variant)
     if as_json:
         typer.echo(recipe.model_dump_json(indent=2))
     else:

@@ -9,6 +9,7 @@ from hilum.tasks.fractions import Part, draw
 from hilum.tasks.pictures import highest_scored
 from hilum.tasks.probing import Probed, probe
 from hilum.tasks.scoring import ZeroShot, zeroshot
+from hilum.tasks.semi_supervised import SemiSupervised, Taught, semi_supervise
 from hilum.tasks.targets import Examples, examples_of
 
 __all__ = [
@@ -17,6 +18,8 @@ __all__ = [
     "Fit",
     "Part",
     "Probed",
+    "SemiSupervised",
+    "Taught",
     "ZeroShot",
     "draw",
     "embed",
@@ -25,6 +28,7 @@ __all__ = [
     "fit_probe",
     "highest_scored",
     "probe",
+    "semi_supervise",
     "vectors_of",
     "zeroshot",
 ]
