@@ -89,6 +89,23 @@ def test_pictures_on_their_own_or_larger_canvases_come_out_the_same() -> None:
     assert torch.equal(one, other)
 
 
+@pytest.mark.parametrize("name", [name for name in PLANS if name != "cxr-clip"])  # meta has no histograms
+def test_a_plan_stays_on_the_device_of_the_pictures(name: str) -> None:
+    pictures = Pictures.stack(films()).to("meta")  # a device without data: it refuses tensors of the CPU as a GPU does
+    out, flips = augment_with_flips(pictures, plan(name, SIDE_PX), SIDE_PX, generator())
+    assert out.device.type == "meta"
+    assert flips.device.type == "cpu"
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
+@pytest.mark.parametrize("name", PLANS)
+def test_a_gpu_gives_what_the_cpu_gives(name: str) -> None:
+    pictures, steps = Pictures.stack(films()), plan(name, SIDE_PX)
+    here, there = (augment(pictures.to(device), steps, SIDE_PX, generator()).cpu() for device in ("cpu", "cuda"))
+    assert (here.int() - there.int()).abs().float().mean() < 0.1
+
+
 def test_no_pictures_give_no_squares() -> None:
     none = Pictures(torch.zeros(0, 9, 9, dtype=torch.uint8), torch.zeros(0, 2, dtype=torch.int64))
     out, flips = augment_with_flips(none, plan("moco_v2", 8), 8, generator())
