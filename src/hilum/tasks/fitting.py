@@ -17,7 +17,7 @@ from hilum.tasks.logistic import TOLERANCE, Axes, solve
 # total variance, so that one grid serves every encoder.
 GRID = tuple(10.0**power for power in range(-4, 4))
 DEFAULT_EXPECTED = 1.0  # where no validation image can choose
-SEARCH_TOLERANCE = 0.03  # nats: strengths are compared to well within what chance does to a likelihood
+SEARCH_TOLERANCE = 0.01  # nats: strengths are compared to well within what chance does to a likelihood
 # The founding study's constants, in its code: (C, most iterations) for findings, and for classes.
 CXRLEARN_BINARY, CXRLEARN_MULTI = (0.0327, 500), (0.316, 100)
 PROTOCOLS = ("validated", "cxrlearn")
