@@ -14,6 +14,7 @@ from hilum.errors import UsageError
 from hilum.methods.chexzero import CheXzero, CheXzeroMethod
 from hilum.methods.convirt import ConVIRT, ConVIRTMethod
 from hilum.methods.cxr_clip import CXRCLIP, CXRCLIPMethod
+from hilum.methods.gloria import GLoRIA, GLoRIAMethod
 from hilum.methods.imagenet import ImageNet, imagenet_baseline
 from hilum.methods.medaug import MedAug, MedAugMethod
 from hilum.methods.method import Method, Share
@@ -40,6 +41,11 @@ METHODS: dict[str, Entry] = {
     "medaug": Entry(MedAugMethod, MedAug, "two images of a patient, told from a queue of others"),
     "s2mts2": Entry(
         S2MTS2Method, S2MTS2, "a view of a radiograph, told from a queue, against the spread of many other views"
+    ),
+    "gloria": Entry(
+        GLoRIAMethod,
+        GLoRIA,
+        "a radiograph and a sentence as wholes, and the regions of one against the words of the other",
     ),
     "refers": Entry(RefersMethod, Refers, "three views of a study, told from other reports; and its report, written"),
     "convirt": Entry(ConVIRTMethod, ConVIRT, "a radiograph and a sentence of its report, told from those of others"),

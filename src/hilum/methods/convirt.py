@@ -15,8 +15,8 @@ from torch import Tensor
 
 from hilum.errors import RecipeError
 from hilum.imaging.augment import Pictures, augment, plan
-from hilum.methods.batch import Batch
 from hilum.methods.contrast import two_way_nce
+from hilum.methods.image_sentence import ImageSentenceBatch, sentences_cut
 from hilum.methods.method import Examples, Method, Share
 from hilum.methods.pictures import PictureReader, plain_squares
 from hilum.methods.ranks import ALONE, Ranks
@@ -133,19 +133,6 @@ class SentenceStudies(Examples):
     sentences: list[list[str]] = field(default_factory=list)
 
 
-@dataclass
-class ImageSentenceBatch(Batch):
-    """Pictures `pixels` (B, C, C) uint8 of `sizes` (B, 2), sentences `ids` (B, context) int64.
-
-    `views` (B, S, S) uint8 is what the tower sees.
-    """
-
-    pixels: Tensor
-    sizes: Tensor
-    ids: Tensor
-    views: Tensor | None = None
-
-
 class ConVIRTMethod(Method[ConVIRT, SentenceStudies, ImageSentenceBatch]):
     """An example is a study: one of its images, of any view, and one of its sentences."""
 
@@ -210,7 +197,7 @@ class ConVIRTMethod(Method[ConVIRT, SentenceStudies, ImageSentenceBatch]):
             "studies": len(views),
             "studies_without_text": without,
             "sentences": sum(map(len, sentences)),
-            "texts_cut": self._cut(sentences),
+            "texts_cut": sentences_cut(self.tokenizer, sentences),
         }
         reader = PictureReader(share.archive, images["row"].to_numpy(), ids, self.recipe.canvas_px)
         of_image = [[ids[i] for i in views.of_study(number)] for number in range(len(views))]
@@ -284,8 +271,3 @@ class ConVIRTMethod(Method[ConVIRT, SentenceStudies, ImageSentenceBatch]):
         if not sentences:
             refuse_no_texts(share, "train", len(said))
         return sentences
-
-    def _cut(self, sentences: list[list[str]]) -> int:
-        said = list({sentence for one in sentences for sentence in one})
-        lengths = dict(zip(said, self.tokenizer.lengths(said), strict=True)) if said else {}
-        return sum(int(lengths[sentence]) > self.recipe.context for one in sentences for sentence in one)

@@ -9,6 +9,7 @@ _LIST_NUMBER = re.compile(r"(?<![\d.])\d+\.(?!\d)")
 _LIST_NUMBER_RELEASED = re.compile(r"[0-9]+\.")
 _STOP = re.compile(r"\.(?!\d)")
 _WORD = re.compile(r"\w+")
+_RELEASED_STOP = 5  # words
 
 
 def split_sentences(text: str, min_words: int = 1, compat: str | None = None) -> list[str]:
@@ -30,10 +31,37 @@ def split_sentences(text: str, min_words: int = 1, compat: str | None = None) ->
     parts = [part for block in numbers.split(text.replace("\n", " ")) for part in stop.split(block)]
     sentences = []
     for part in parts:
-        words = [ascii_ for word in _WORD.findall(part.lower()) if (ascii_ := word.encode("ascii", "ignore").decode())]
-        if len(words) >= min_words:
+        found = _WORD.findall(part.lower())
+        words = [ascii_ for word in found if (ascii_ := word.encode("ascii", "ignore").decode())]
+        if len(found if released else words) >= min_words:
             sentences.append(" ".join(words))
     return [sentence for sentence in sentences if sentence]
+
+
+def training_sentences(text: str, min_words: int = 2, compat: str | None = None) -> list[str]:
+    """The sentences of a report that training draws from.
+
+    Args:
+        text: an impression.
+        min_words: sentences of fewer words are left out (released: 2).
+        compat: "gloria" leaves out all that comes after the sentence with which the report's words are five in all, as the
+            released code does: it means a limit of words, reads it from the setting of another limit, and asks for equality.
+
+    Example:
+        >>> report = "One two three four five. Pneumothorax is there."
+        >>> training_sentences(report)
+        ['one two three four five', 'pneumothorax is there']
+        >>> training_sentences(report, compat="gloria")
+        ['one two three four five']
+    """
+    sentences = split_sentences(text, min_words, compat)
+    if compat == "gloria":
+        words = 0
+        for number, sentence in enumerate(sentences):
+            words += len(sentence.split())
+            if words == _RELEASED_STOP:
+                return sentences[: number + 1]
+    return sentences
 
 
 def caption(text: str) -> str:
