@@ -16,6 +16,7 @@ from pydantic import Field
 from torch import Tensor
 
 from hilum.errors import RecipeError, TrainingError
+from hilum.imaging.augment import Pictures
 from hilum.methods import hard_negatives as hard
 from hilum.methods.hard_negatives import Facts
 from hilum.methods.method import Examples, Share
@@ -212,9 +213,9 @@ class MedAugMethod(MomentumContrast[MedAug, PatientImages, PairViews]):
         """A view of each image for the query and one of its partner for the key; `compat`: exchanged."""
         assert batch.partner_pixels is not None
         assert batch.partner_sizes is not None
-        own = self.views(batch.pixels, batch.sizes, draws)
-        other = self.views(batch.partner_pixels, batch.partner_sizes, draws)
-        return replace(batch, views=torch.stack([other, own] if self._as_released else [own, other], dim=1))
+        own, other = Pictures(batch.pixels, batch.sizes), Pictures(batch.partner_pixels, batch.partner_sizes)
+        of_query, of_key = (other, own) if self._as_released else (own, other)
+        return replace(batch, views=self.views(of_query, of_key, draws))
 
     def encode(self, batch: PairViews, ranks: Ranks = ALONE) -> dict[str, Tensor]:
         """`query` and `key` (N, dim), and `facts` (N, 3) of the images."""

@@ -28,7 +28,7 @@ from hilum.methods.recipe import Recipe
 from hilum.methods.schedule import Place
 from hilum.models import Model
 from hilum.models.image_encoder import ImageArchitecture, ImageEncoder, ProjectionHead
-from hilum.models.image_towers import TowerDescription, tower_named
+from hilum.models.image_towers import TowerDescription, build_tower, tower_named
 from hilum.models.pixel_statistics import CHEXPERT_MEAN, CHEXPERT_STD, IMAGENET_MEAN, IMAGENET_STD
 from hilum.models.preprocess import Preprocessing
 from hilum.models.preprocess_kinds import ShorterSideCrop
@@ -173,9 +173,10 @@ class MomentumContrast(Method[R, E, B]):
         """A generator for one kind of draw of this step, the same in every process and however often it is asked for."""
         return drawn(self._seed, self._step, what)
 
-    def views(self, pixels: Tensor, sizes: Tensor, draws: torch.Generator) -> Tensor:
-        """Augmented squares (N, S, S) uint8 of pictures."""
-        return augment(Pictures(pixels, sizes), self._plan, self.recipe.side_px, draws)
+    def views(self, of_query: Pictures, of_key: Pictures, draws: torch.Generator) -> Tensor:
+        """Augmented squares (N, 2, S, S) uint8, each picture with draws of its own."""
+        both = Pictures(torch.cat([of_query.pixels, of_key.pixels]), torch.cat([of_query.sizes, of_key.sizes]))
+        return torch.stack(augment(both, self._plan, self.recipe.side_px, draws).chunk(2), dim=1)
 
     def plain_views(self, pictures: Pictures) -> Tensor:
         """Squares (N, S, S) uint8 as the exported model sees the pictures."""
@@ -257,8 +258,8 @@ class MoCoCXRMethod(MomentumContrast[MoCoCXR, Radiographs, Views]):
 
     def augment(self, batch: Views, draws: torch.Generator) -> Views:
         """Two views of each picture, drawn independently."""
-        views = [self.views(batch.pixels, batch.sizes, draws) for _ in range(2)]
-        return replace(batch, views=torch.stack(views, dim=1))
+        pictures = Pictures(batch.pixels, batch.sizes)
+        return replace(batch, views=self.views(pictures, pictures, draws))
 
 
 def images_of(share: Share, split: str, columns: list[str], most: int | None) -> pa.Table:
@@ -277,6 +278,5 @@ def told(logits: Tensor, weights: Tensor | None = None) -> dict[str, Tensor]:
 
 def _architecture(recipe: MoCoCXR, tower: TowerDescription | None) -> ImageArchitecture:
     tower = tower or tower_named(recipe.tower, recipe.side_px)
-    bare = ImageEncoder(ImageArchitecture(tower=tower)) if recipe.mlp else None
-    widths = (bare.embed_dim, recipe.dim) if bare is not None else (recipe.dim,)
+    widths = (build_tower(tower).feature_dim, recipe.dim) if recipe.mlp else (recipe.dim,)
     return ImageArchitecture(tower=tower, head=ProjectionHead(widths=widths))
