@@ -50,7 +50,7 @@ def checks() -> Iterator[Check]:
 
 def _convirt(arrays: Arrays) -> Iterator[Check]:
     file = GOLDEN / "convirt" / "best_model.pt"
-    model = _with_vocabulary(arrays, import_convirt, file, heads=_bert_heads(file, "config"))
+    model = with_vocabulary(arrays, import_convirt, file, heads=bert_heads(file, "config"))
     encoder = model.encoder
     assert isinstance(encoder, ImageTextEncoder)
     images, ids, mask = (torch.from_numpy(arrays[name]) for name in ("images", "text_ids", "text_mask"))
@@ -102,8 +102,8 @@ def _cxr_clip(arrays: Arrays) -> Iterator[Check]:
     for kind in ("resnet", "swin"):
         file = GOLDEN / "cxr_clip" / f"{kind}_model-best.pt"
         images = torch.from_numpy(arrays[f"{kind}_images"])
-        model = _with_vocabulary(
-            arrays, import_cxr_clip, file, heads=_bert_heads(file, "config"), image_size_px=images.shape[-1]
+        model = with_vocabulary(
+            arrays, import_cxr_clip, file, heads=bert_heads(file, "config"), image_size_px=images.shape[-1]
         )
         encoder = model.encoder
         assert isinstance(encoder, ImageTextEncoder)
@@ -182,7 +182,7 @@ def _pairs(arrays: Arrays, images: np.ndarray) -> Iterator[Check]:
 
 def _gloria(arrays: Arrays) -> Iterator[Check]:
     file = GOLDEN / "gloria" / "chexpert_tiny.pt"
-    model = _with_vocabulary(arrays, import_gloria, file, heads=_bert_heads(file, "hyper_parameters"))
+    model = with_vocabulary(arrays, import_gloria, file, heads=bert_heads(file, "hyper_parameters"))
     encoder, name = model.encoder, "gloria, imported"
     assert isinstance(encoder, GloriaEncoder)
     texts = [" ".join(split_sentences(t, min_words=2, compat="gloria")) for t in _texts(arrays["texts"])]
@@ -284,7 +284,7 @@ def _refers(arrays: Arrays) -> Iterator[Check]:
     yield Check("refers", "report encoder", linear(pooled), arrays["bert_out"])
 
 
-def _with_vocabulary(arrays: Arrays, importer: Any, file: Path, **options: Any) -> Model:
+def with_vocabulary(arrays: Arrays, importer: Any, file: Path, **options: Any) -> Model:
     """The importer's model, with the arrays' vocabulary; through a model folder and back."""
     with tempfile.TemporaryDirectory() as place:
         vocab = Path(place) / "vocab.txt"
@@ -294,7 +294,7 @@ def _with_vocabulary(arrays: Arrays, importer: Any, file: Path, **options: Any) 
         return Model.load(Path(place) / "model", device="cpu")
 
 
-def _bert_heads(file: Path, under: str) -> int:
+def bert_heads(file: Path, under: str) -> int:
     """Which no shape tells; the tiny files say it."""
     return int(read_container(file).plain(under)["_tiny"]["bert"]["num_attention_heads"])
 
