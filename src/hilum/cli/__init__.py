@@ -21,6 +21,7 @@ COMMANDS = {
     "evaluate": "hilum.cli.evaluate:evaluate",
     "pretrain": "hilum.cli.pretrain:pretrain",
     "zeroshot": "hilum.cli.zeroshot:zeroshot",
+    "write": "hilum.cli.write:write",
     "embed": "hilum.cli.embed:embed",
     "probe": "hilum.cli.probe:probe",
     "semisupervise": "hilum.cli.semisupervise:semisupervise",

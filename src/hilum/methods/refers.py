@@ -6,6 +6,7 @@ Nature Machine Intelligence 2022, doi 10.1038/s42256-021-00425-9.
 
 from __future__ import annotations
 
+import json
 import re
 from dataclasses import replace
 from typing import Any, ClassVar, Literal
@@ -204,9 +205,20 @@ class RefersMethod(Method[Refers, Studies, StudyBatch]):
 
     def build(self, pieces: ReportPieces, text: TextModel) -> None:
         """The report encoder and the generator, for these vocabularies."""
+        self.tokenizer = text.tokenizer
+        self.report_encoder = ReportEncoder(text, self.recipe.text_pooling, self.recipe.views * self.encoder.embed_dim)
+        self.build_generator(pieces)
+
+    def build_generator(self, pieces: ReportPieces) -> None:
+        """The generator, for its vocabulary; the buffer `spelling` keeps that with the weights.
+
+        Raises:
+            TrainingError: its width does not divide by its heads.
+        """
         recipe, width = self.recipe, self.encoder.embed_dim
-        self.pieces, self.tokenizer = pieces, text.tokenizer
-        self.report_encoder = ReportEncoder(text, recipe.text_pooling, recipe.views * width)
+        self.pieces = pieces
+        said = json.dumps(pieces.to_json(), sort_keys=True).encode()
+        self.register_buffer("spelling", torch.frombuffer(bytearray(said), dtype=torch.uint8))
         if recipe.generator_width % recipe.generator_heads:
             raise TrainingError(
                 f"recipe refers: generator_width={recipe.generator_width} does not divide by "
@@ -225,6 +237,21 @@ class RefersMethod(Method[Refers, Studies, StudyBatch]):
         self.generator = ReportGenerator(*shape)
         both = recipe.captioning == "both"
         self.backward_generator = ReportGenerator(*shape, sharing=self.generator) if both else None
+
+    @classmethod
+    def writer(cls, recipe: Refers, state: dict[str, Tensor]) -> RefersMethod:
+        """What `write` needs, from a state that was saved: everything but the report encoder.
+
+        Args:
+            recipe: of the run.
+            state: the method's `state_dict`.
+        """
+        method = cls(recipe.model_copy(update={"init": "random"}))
+        pieces = json.loads(bytes(state["spelling"].numpy()).decode())
+        method.build_generator(ReportPieces.from_json(pieces))
+        needed = {name: tensor for name, tensor in state.items() if not name.startswith("report_encoder.")}
+        method.load_state_dict(needed, strict=True)
+        return method.eval()
 
     def collect(self, share: Share, split: str, most: int | None = None) -> Studies:
         """The studies of a split that have a text; see `Method.collect`."""

@@ -8,6 +8,7 @@ from hilum.tasks.fitting import Fit, fit_probe
 from hilum.tasks.fractions import Part, draw
 from hilum.tasks.pictures import highest_scored
 from hilum.tasks.probing import Probed, probe
+from hilum.tasks.report_writing import Written, write_reports
 from hilum.tasks.scoring import ZeroShot, zeroshot
 from hilum.tasks.semi_supervised import SemiSupervised, Taught, semi_supervise
 from hilum.tasks.targets import Examples, examples_of
@@ -20,6 +21,7 @@ __all__ = [
     "Probed",
     "SemiSupervised",
     "Taught",
+    "Written",
     "ZeroShot",
     "draw",
     "embed",
@@ -30,5 +32,6 @@ __all__ = [
     "probe",
     "semi_supervise",
     "vectors_of",
+    "write_reports",
     "zeroshot",
 ]
