@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 import torch
 from lightning.fabric import Fabric
@@ -105,3 +107,29 @@ def test_a_state_without_slow_weights_is_refused() -> None:
 def test_settings_out_of_range_are_refused() -> None:
     with pytest.raises(TrainingError, match="k=0"):
         optimizer_of(start()[0], k=0)
+
+
+def test_a_run_with_lookahead_resumes_exactly(small_archive: Path, tmp_path: Path) -> None:
+    from hilum.training import Progress, pretrain
+
+    settings = ("optimizer=sgd", "lookahead_k=3", "tower=vit-tiny", "side_px=32", "batch_size=16", "epochs=3")
+
+    class Stop(Exception):
+        pass
+
+    def stop(progress: Progress) -> None:
+        if progress.step == 5:
+            raise Stop
+
+    pretrain("refers", small_archive, tmp_path / "a", tiny=True, settings=settings)
+    with pytest.raises(Stop):
+        pretrain("refers", small_archive, tmp_path / "b", tiny=True, settings=settings, save_every=2, on_step=stop)
+    pretrain("refers", small_archive, tmp_path / "b", tiny=True, settings=settings, save_every=2)
+    whole, resumed = (torch.load(tmp_path / run / "training" / "last.pt", weights_only=True) for run in "ab")
+    assert len(whole["optimizer"]["lookahead"]["slow"]) > 10
+    for ours, theirs in zip(
+        resumed["optimizer"]["lookahead"]["slow"], whole["optimizer"]["lookahead"]["slow"], strict=True
+    ):
+        assert torch.equal(ours, theirs)
+    for name, tensor in whole["method"].items():
+        assert torch.equal(tensor, resumed["method"][name]), name

@@ -17,6 +17,7 @@ from lightning.fabric import Fabric
 
 from hilum.errors import TrainingError
 from hilum.methods.batch import Batch
+from hilum.methods.lookahead import Lookahead
 from hilum.methods.method import Method
 from hilum.methods.recipe import Recipe
 from hilum.methods.schedule import Place
@@ -165,10 +166,14 @@ def plan_of(examples: Mixture, recipe: Recipe, seed: int) -> Plan:
 def make_optimizer(method: Method, recipe: Recipe) -> torch.optim.Optimizer:
     """The recipe's optimizer over the method's parameter groups."""
     groups = [{"lr": recipe.learning_rate * group["rate"], **group} for group in method.parameter_groups()]
+    optimizer: torch.optim.Optimizer
     if recipe.optimizer == "sgd":
-        return torch.optim.SGD(groups, lr=recipe.learning_rate, momentum=recipe.momentum)
-    kind = torch.optim.AdamW if recipe.optimizer == "adamw" else torch.optim.Adam
-    return kind(groups, lr=recipe.learning_rate, betas=recipe.betas, eps=recipe.eps, fused=True)
+        optimizer = torch.optim.SGD(groups, lr=recipe.learning_rate, momentum=recipe.momentum)
+    else:
+        kind = torch.optim.AdamW if recipe.optimizer == "adamw" else torch.optim.Adam
+        optimizer = kind(groups, lr=recipe.learning_rate, betas=recipe.betas, eps=recipe.eps, fused=True)
+    k = getattr(recipe, "lookahead_k", None)  # a setting of recipes whose paper has it
+    return Lookahead(optimizer, k, recipe.lookahead_alpha) if k else optimizer  # type: ignore[attr-defined]
 
 
 def _better(new: float, old: float, metric: str) -> bool:
