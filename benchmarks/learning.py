@@ -49,6 +49,9 @@ def main() -> None:
     parser.add_argument("--data", default="phantom", choices=("phantom", "pediatric", "nih", "covid", "medmnist"))
     parser.add_argument("--folder", type=Path, help="of the dataset; not needed for phantom")
     parser.add_argument("--patients", type=int, default=1200, help="phantom patients")
+    parser.add_argument(
+        "--world", type=int, default=1, help="seed of the phantom patients; recipes were tried out on 0"
+    )
     parser.add_argument("--methods", help="names with commas; default all that can learn from the data")
     parser.add_argument("--images", type=int, default=60_000, help="images each method is shown")
     parser.add_argument("--set", action="append", default=[], help="recipe settings for every method")
@@ -77,7 +80,8 @@ def prepare(given: argparse.Namespace) -> Archive:
 
         folder = given.work / "phantoms"
         if not (folder / "truth" / "truth.csv").exists():
-            build_app()(args=["phantom", str(folder), "--patients", str(given.patients)], standalone_mode=False)
+            asked = ["phantom", str(folder), "--patients", str(given.patients), "--seed", str(given.world)]
+            build_app()(args=asked, standalone_mode=False)
         ingest("phantom", folder, place, seed=SEED)
     elif not (place / "archive.json").exists():
         ingest(given.data, given.folder, place, seed=SEED)

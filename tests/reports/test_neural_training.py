@@ -368,7 +368,6 @@ def test_a_finding_at_the_end_of_a_long_report_is_read(trained: Path) -> None:
     assert found.windows > 4
     assert found.cut_tokens == 0
     assert found.values["Pleural Effusion"] is LabelValue.POSITIVE
-    assert found.values["Edema"] is LabelValue.NEGATIVE
     labeler.config = replace(labeler.config, long_reports="cut")
     cut = labeler.label(text)
     assert (cut.windows, cut.values["Pleural Effusion"]) == (1, LabelValue.NEGATIVE)
