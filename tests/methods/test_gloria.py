@@ -100,6 +100,16 @@ def test_lengths_count_cls_and_words_and_not_sep(archive: Archive) -> None:
     }
 
 
+def test_parts_of_a_batch_encoded_apart_fit_together(archive: Archive) -> None:
+    method = started(archive, "min_words=1").eval()
+    examples = method.collect(Share(archive, "impression"), "train")
+    examples.sentences = [examples.sentences[0][-1:], *examples.sentences[1:]]  # of another length
+    batch = method.read(examples, np.arange(4), None)
+    whole, parts = method.encode(batch), [method.encode(batch.part(start, start + 1)) for start in range(4)]
+    for name, rows in whole.items():
+        assert torch.allclose(torch.cat([part[name] for part in parts]), rows, atol=1e-5)
+
+
 def test_the_loss_is_the_sum_of_both_directions_of_both_contrasts(archive: Archive) -> None:
     method = started(archive, "local_weight=0.5", "global_weight=2").eval()
     examples = method.collect(Share(archive, "impression"), "train")

@@ -16,7 +16,7 @@ from torch import Tensor
 from hilum.errors import RecipeError
 from hilum.imaging.augment import Pictures, augment, plan
 from hilum.methods.contrast import two_way_nce
-from hilum.methods.image_sentence import ImageSentenceBatch, sentences_cut
+from hilum.methods.image_sentence import ImageSentenceBatch, sentences_cut, training_texts
 from hilum.methods.method import Examples, Method, Share
 from hilum.methods.pictures import PictureReader, plain_squares
 from hilum.methods.ranks import ALONE, Ranks
@@ -146,6 +146,7 @@ class ConVIRTMethod(Method[ConVIRT, SentenceStudies, ImageSentenceBatch]):
         mean, std = imagenet_statistics(self.tower)
         self.preprocess = PadThenResize(canvas_px=recipe.side_px, mean=mean, std=std)
         self.plan = plan(recipe.name, recipe.side_px)
+        self._said: dict[tuple[str, str], dict[str, list[str]]] = {}
 
     def prepare(self, shares: list[Share]) -> None:
         """Start the towers; a text tower without a folder learns its vocabulary from the training sentences.
@@ -156,7 +157,7 @@ class ConVIRTMethod(Method[ConVIRT, SentenceStudies, ImageSentenceBatch]):
             ModelError: a tower's weights are not to be had, or its layers are fewer than those to freeze.
         """
         recipe = self.recipe
-        said = [sentence for share in shares for sentence in self._all_sentences(share)]
+        said = [sentence for share in shares for sentence in training_texts(share, self._sentences(share))]
         text = start_text(recipe.text_model, said, recipe.context, recipe.vocabulary)
         if text.tensors == 0 and recipe.frozen_layers is not None:
             raise RecipeError(
@@ -181,8 +182,7 @@ class ConVIRTMethod(Method[ConVIRT, SentenceStudies, ImageSentenceBatch]):
         """The studies of a split that have an image and a sentence; see `Method.collect`."""
         images = share.archive.images(["row", "image_id", "study_id", "view"], where=f"split = '{split}'")
         views = StudyViews.of(images["study_id"].to_pylist(), images["view"].to_pylist())
-        study_ids, said = self._sentences(share, split)
-        of_study = dict(zip(study_ids, said, strict=True))
+        of_study = self._sentences(share)
         kept = [i for i, study_id in enumerate(views.study_ids) if of_study.get(study_id)]
         without = len(views) - len(kept)
         if split == "train" and not kept:
@@ -258,16 +258,12 @@ class ConVIRTMethod(Method[ConVIRT, SentenceStudies, ImageSentenceBatch]):
             logit_scale=None,
         )
 
-    def _sentences(self, share: Share, split: str) -> tuple[list[str], list[list[str]]]:
-        """The studies of a split with a report, and the sentences of each."""
-        wanted = set(share.archive.images(["study_id"], where=f"split = '{split}'")["study_id"].to_pylist())
-        studies = [study for study in share.archive.studies().to_pylist() if study["study_id"] in wanted]
-        said = [study_sentences(study, share.policy, self.recipe.longer_than) for study in studies]
-        return [study["study_id"] for study in studies], said
-
-    def _all_sentences(self, share: Share) -> list[str]:
-        said = self._sentences(share, "train")[1]
-        sentences = [sentence for one in said for sentence in one]
-        if not sentences:
-            refuse_no_texts(share, "train", len(said))
-        return sentences
+    def _sentences(self, share: Share) -> dict[str, list[str]]:
+        """What each study of an archive says, by id; read once for all splits."""
+        key = (str(share.archive.path), share.policy)
+        if key not in self._said:
+            self._said[key] = {
+                study["study_id"]: study_sentences(study, share.policy, self.recipe.longer_than)
+                for study in share.archive.studies().to_pylist()
+            }
+        return self._said[key]

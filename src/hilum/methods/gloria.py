@@ -18,7 +18,7 @@ from torch import Tensor
 from hilum.errors import RecipeError, TrainingError
 from hilum.imaging.augment import Pictures, augment, plan
 from hilum.methods.gloria_loss import global_contrast, local_contrast
-from hilum.methods.image_sentence import ImageSentenceBatch, sentences_cut
+from hilum.methods.image_sentence import ImageSentenceBatch, sentences_cut, training_texts
 from hilum.methods.method import Examples, Method, Share
 from hilum.methods.pictures import PictureReader, plain_squares
 from hilum.methods.ranks import ALONE, Ranks
@@ -150,6 +150,7 @@ class GLoRIAMethod(Method[GLoRIA, ImagesWithSentences, ImageSentenceBatch]):
             std=HALF_STD,
         )
         self.plan = plan(recipe.name, recipe.side_px)
+        self._said: dict[tuple[str, str], dict[str, list[str]]] = {}
 
     def prepare(self, shares: list[Share]) -> None:
         """Start the towers; a text tower without a folder learns its vocabulary from the training sentences.
@@ -160,7 +161,7 @@ class GLoRIAMethod(Method[GLoRIA, ImagesWithSentences, ImageSentenceBatch]):
             ModelError: a tower's weights are not to be had.
         """
         recipe = self.recipe
-        said = [sentence for share in shares for sentence in self._all_sentences(share)]
+        said = [sentence for share in shares for sentence in training_texts(share, self._sentences(share))]
         text = start_text(recipe.text_model, said, recipe.context, recipe.vocabulary, cleaning="words")
         layers = int(text.tower.net.config.num_hidden_layers)
         if recipe.text_layers > layers:
@@ -201,7 +202,7 @@ class GLoRIAMethod(Method[GLoRIA, ImagesWithSentences, ImageSentenceBatch]):
                     "views=frontal. Give --set views=all."
                 )
             images = images.filter(frontal)
-        of_study = self._sentences(share, split)
+        of_study = self._sentences(share)
         said = [of_study.get(study_id, []) for study_id in images["study_id"].to_pylist()]
         kept = np.array([i for i, sentences in enumerate(said) if sentences], np.int64)
         without = len(said) - len(kept)
@@ -275,21 +276,17 @@ class GLoRIAMethod(Method[GLoRIA, ImagesWithSentences, ImageSentenceBatch]):
         """The encoder as it is, as a model (it shares the weights)."""
         return Model(self.encoder, self.preprocess, self.tokenizer, provenance, device)
 
-    def _sentences(self, share: Share, split: str) -> dict[str, list[str]]:
-        """What each study of a split says, by id."""
-        wanted = set(share.archive.images(["study_id"], where=f"split = '{split}'")["study_id"].to_pylist())
-        compat = None if self.recipe.compat == "none" else self.recipe.compat
-        said = {}
-        for study in share.archive.studies().to_pylist():
-            if study["study_id"] in wanted:
-                text = report_text(study, share.policy, report=study["report"])
-                sentences = training_sentences(text, self.recipe.min_words, compat)
-                said[study["study_id"]] = [" ".join(sentences)] if self.recipe.full_report and sentences else sentences
-        return said
+    def _sentences(self, share: Share) -> dict[str, list[str]]:
+        """What each study of an archive says, by id; read once for all splits."""
+        key = (str(share.archive.path), share.policy)
+        if key not in self._said:
+            self._said[key] = {
+                study["study_id"]: self._of_report(report_text(study, share.policy, report=study["report"]))
+                for study in share.archive.studies().to_pylist()
+            }
+        return self._said[key]
 
-    def _all_sentences(self, share: Share) -> list[str]:
-        said = self._sentences(share, "train")
-        sentences = [sentence for one in said.values() for sentence in one]
-        if not sentences:
-            refuse_no_texts(share, "train", len(said))
-        return sentences
+    def _of_report(self, text: str) -> list[str]:
+        compat = None if self.recipe.compat == "none" else self.recipe.compat
+        sentences = training_sentences(text, self.recipe.min_words, compat)
+        return [" ".join(sentences)] if self.recipe.full_report and sentences else sentences
