@@ -24,6 +24,8 @@ COMMANDS = {
     "write": "hilum.cli.write:write",
     "embed": "hilum.cli.embed:embed",
     "probe": "hilum.cli.probe:probe",
+    "finetune": "hilum.cli.finetune:finetune",
+    "predict": "hilum.cli.predict:predict",
     "semisupervise": "hilum.cli.semisupervise:semisupervise",
     "import": "hilum.cli.import_:import_",
     "info": "hilum.cli.info:info",

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from hilum.tasks.embedding import Embedded, embed, vectors_of
 from hilum.tasks.feature_cache import features
+from hilum.tasks.finetune_recipe import Finetune
+from hilum.tasks.finetuning import Finetuned, finetune
 from hilum.tasks.fitting import Fit, fit_probe
 from hilum.tasks.fractions import Part, draw
 from hilum.tasks.pictures import highest_scored
+from hilum.tasks.predicting import Predicted, predict
 from hilum.tasks.probing import Probed, probe
 from hilum.tasks.report_writing import Written, write_reports
 from hilum.tasks.scoring import ZeroShot, zeroshot
@@ -16,8 +19,11 @@ from hilum.tasks.targets import Examples, examples_of
 __all__ = [
     "Embedded",
     "Examples",
+    "Finetune",
+    "Finetuned",
     "Fit",
     "Part",
+    "Predicted",
     "Probed",
     "SemiSupervised",
     "Taught",
@@ -27,8 +33,10 @@ __all__ = [
     "embed",
     "examples_of",
     "features",
+    "finetune",
     "fit_probe",
     "highest_scored",
+    "predict",
     "probe",
     "semi_supervise",
     "vectors_of",

@@ -6,7 +6,6 @@ import contextlib
 import time
 from collections.abc import Iterator
 from os import PathLike
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -49,7 +48,7 @@ def features(
         UsageError: an id is not in the archive.
     """
     model = model if isinstance(model, Model) else Model.load(model)
-    archive = archive if isinstance(archive, Archive) else Archive.open(Path(archive))
+    archive = archive if isinstance(archive, Archive) else Archive.open(archive)
     images = archive.images(["row", "image_id"])
     row_of = dict(zip(images["image_id"].to_pylist(), images["row"].to_pylist(), strict=True))
     wanted = list(row_of) if image_ids is None else list(image_ids)

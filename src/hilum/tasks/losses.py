@@ -191,11 +191,11 @@ class OrdinalLoss(Loss):
         return (density**2 * (1 / self.share[:-1] + 1 / self.share[1:])).expand(self.problems, -1)
 
     def cost(self, scores: Tensor, offsets: Tensor) -> Tensor:
-        return -_log_between(*self._around(scores, offsets)).sum(1)
+        return -log_between(*self._around(scores, offsets)).sum(1)
 
     def slope(self, scores: Tensor, offsets: Tensor) -> tuple[Tensor, Tensor]:
         upper, lower = self._around(scores, offsets)
-        inside = _log_between(upper, lower)
+        inside = log_between(upper, lower)
         # -log(s(u) - s(l)) by u is -s'(u) / (s(u) - s(l)); by l the same at l, with a plus.
         up = torch.exp(F.logsigmoid(upper) + F.logsigmoid(-upper) - inside)  # (P, N)
         down = torch.exp(F.logsigmoid(lower) + F.logsigmoid(-lower) - inside)
@@ -218,7 +218,7 @@ class OrdinalLoss(Loss):
         return ends[:, self.classes + 1] - scores[:, 0], ends[:, self.classes] - scores[:, 0]
 
 
-def _log_between(upper: Tensor, lower: Tensor) -> Tensor:
+def log_between(upper: Tensor, lower: Tensor) -> Tensor:
     """log(sigmoid(upper) - sigmoid(lower)), exact in the tails; NaN where upper < lower."""
     # s(u) - s(l) = s(u) s(-l) (1 - exp(l - u))
     return F.logsigmoid(upper) + F.logsigmoid(-lower) + torch.log(-torch.expm1(lower - upper))

@@ -115,7 +115,7 @@ def probe(
     """
     folder = None if isinstance(model, Model) else str(Path(model).resolve())
     model = model if isinstance(model, Model) else Model.load(model)
-    archive = archive if isinstance(archive, Archive) else Archive.open(Path(archive))
+    archive = archive if isinstance(archive, Archive) else Archive.open(archive)
     part = Part(fraction, shots, "image" if unit == "image" else "patient", seed)
     every = examples_of(archive, target, said_by=said_by, labels=Path(labels) if labels else None, where=where)
     if exclude:
@@ -148,6 +148,7 @@ def probe(
         "protocol": protocol,
         "target": every.target.name,
         "said_by": every.said_by,
+        "longer_side_px": archive.manifest.longer_side_px,
         "part": part.describe(),
         "images": {name: len(group) for name, group in groups.items()},
         "strengths": [float(one) for one in fit.strengths],

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from scipy.stats import rankdata
+
+from hilum.errors import UsageError
 
 
 def aurocs(truth: np.ndarray, scores: np.ndarray) -> np.ndarray:
@@ -34,6 +38,24 @@ def one_against_rest(classes: np.ndarray, count: int) -> np.ndarray:
     columns = (classes[:, None] == np.arange(count)).astype(np.float64)
     columns[classes < 0] = np.nan
     return columns
+
+
+def one_hot(values: Sequence[int], order: str = "sorted") -> np.ndarray:
+    """Class values as (N, classes) columns of 1 and 0.
+
+    Args:
+        values: N whole numbers.
+        order: of the columns: "sorted", or "cxrlearn": the iteration order of a Python set, as the founding study's code
+            has it. The two differ for values that are not small and consecutive.
+
+    Example:
+        >>> one_hot([5, 2, 5]).tolist()
+        [[0, 1], [1, 0], [0, 1]]
+    """
+    if order not in ("sorted", "cxrlearn"):
+        raise UsageError(f"order is {order!r}; expected sorted or cxrlearn.")
+    columns = sorted(set(values)) if order == "sorted" else list(set(values))
+    return (np.asarray(values)[:, None] == np.asarray(columns)).astype(np.int64)
 
 
 def above_each_step(classes: np.ndarray, count: int) -> np.ndarray:

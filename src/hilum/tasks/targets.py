@@ -145,7 +145,7 @@ def examples_of(
     Raises:
         UsageError, TableError, ArchiveError: the target has no label there, or the labels cannot be read.
     """
-    archive = archive if isinstance(archive, Archive) else Archive.open(Path(archive))
+    archive = archive if isinstance(archive, Archive) else Archive.open(archive)
     wanted, remarks = find_target(target), []
     if labels is None:
         speaker = said_by or _only_dataset(archive)
