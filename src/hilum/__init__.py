@@ -18,6 +18,11 @@ _PUBLIC = {
     "pretrain": "hilum.training",
     "embed": "hilum.tasks",
     "zeroshot": "hilum.tasks",
+    "probe": "hilum.tasks",
+    "finetune": "hilum.tasks",
+    "predict": "hilum.tasks",
+    "Probe": "hilum.tasks.estimators",
+    "Features": "hilum.tasks.estimators",
     "evaluate": "hilum.evaluation",
     "import_checkpoint": "hilum.models",
     "HilumError": "hilum.errors",
@@ -47,7 +52,12 @@ if TYPE_CHECKING:
     from hilum.reports import label as label
     from hilum.sources import ingest as ingest
     from hilum.tasks import embed as embed
+    from hilum.tasks import finetune as finetune
+    from hilum.tasks import predict as predict
+    from hilum.tasks import probe as probe
     from hilum.tasks import zeroshot as zeroshot
+    from hilum.tasks.estimators import Features as Features
+    from hilum.tasks.estimators import Probe as Probe
     from hilum.training import pretrain as pretrain
 
 

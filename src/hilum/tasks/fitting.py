@@ -53,7 +53,7 @@ def fit_probe(
     names: Sequence[str] | None = None,
     task: str = "multi-label",
     validation: tuple[np.ndarray, np.ndarray] | None = None,
-    strength: float | None = None,
+    strength: float | Sequence[float] | np.ndarray | None = None,
     grid: Sequence[float] = GRID,
     protocol: str = "validated",
     tolerance: float = TOLERANCE,
@@ -71,7 +71,7 @@ def fit_probe(
         task: binary, multi-label, multi-class or ordinal.
         validation: features and truth of the validation images. The strength with the highest AUROC on them is taken, of
             equals the strongest penalty: for each finding on its own, for classes by the mean over classes.
-        strength: C as scikit-learn means it; then nothing is chosen.
+        strength: C as scikit-learn means it, for all or of each finding; then nothing is chosen.
         grid: expected variances of a logit to try, rising; C is each divided by the features' total variance.
         protocol: "cxrlearn" for the founding study's: scikit-learn's lbfgs in float32, with constants in place of a choice.
         tolerance: distance from the minimum, in nats; see `hilum.tasks.logistic`.
@@ -132,13 +132,14 @@ def _pick_strengths(
     axes: Axes,
     labels: Labels,
     validation: tuple[np.ndarray, np.ndarray] | None,
-    strength: float | None,
+    strength: float | Sequence[float] | np.ndarray | None,
     grid: Sequence[float],
 ) -> _Picked:
     """C of each problem: the given one, else the best on validation, else the default."""
     count = len(labels.problems)
     if strength is not None:
-        return _Picked(np.full(count, float(strength)), np.array([float(strength)]), np.full((1, count), np.nan))
+        given = labels.of_problems(np.asarray(strength, np.float64))
+        return _Picked(given, np.unique(given), np.full((len(np.unique(given)), count), np.nan))
     variance = axes.total_variance or 1.0
     strengths = np.sort(np.asarray(grid, np.float64)) / variance
     fallback = int(np.argmin(np.abs(np.log(strengths * variance / DEFAULT_EXPECTED))))
@@ -174,7 +175,12 @@ def _best(
     return picks, tuple(remarks)
 
 
-def _fixed(features: np.ndarray, labels: Labels, strength: float | None, most_steps: int | None) -> Fit:
+def _fixed(
+    features: np.ndarray,
+    labels: Labels,
+    strength: float | Sequence[float] | np.ndarray | None,
+    most_steps: int | None,
+) -> Fit:
     """The founding study's fit: scikit-learn's lbfgs in float32, stopped where it stops."""
     import warnings
 
@@ -182,18 +188,18 @@ def _fixed(features: np.ndarray, labels: Labels, strength: float | None, most_st
     from sklearn.linear_model import LogisticRegression
 
     constant, most = CXRLEARN_MULTI if isinstance(labels, ClassLabels) else CXRLEARN_BINARY
-    strength, most = constant if strength is None else strength, most if most_steps is None else most_steps
+    used = labels.of_problems(np.asarray(constant if strength is None else strength, np.float64))
     weights, offsets = [], []
-    for rows, truth in labels.columns():
+    for one, (rows, truth) in zip(used, labels.columns(), strict=True):
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ConvergenceWarning)  # part of the protocol
-            fitted = LogisticRegression(C=strength, max_iter=most).fit(features[rows].astype(np.float32), truth)
+            fitted = LogisticRegression(C=float(one), max_iter=most if most_steps is None else most_steps).fit(
+                features[rows].astype(np.float32), truth
+            )
         weights.append(fitted.coef_)
         offsets.append(fitted.intercept_)
-    count = len(labels.problems)
     head = labels.head(np.stack(weights), np.stack(offsets))
-    used = np.full(count, strength)
-    blank = np.full(count, np.nan)
+    blank = np.full(len(used), np.nan)
     return Fit(head, used, blank, used[:1], blank[None], labels.skipped, labels.remarks)
 
 

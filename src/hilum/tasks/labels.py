@@ -48,6 +48,10 @@ class Labels(ABC):
         """P names of what is fitted on its own."""
 
     @abstractmethod
+    def of_problems(self, strength: np.ndarray) -> np.ndarray:
+        """(P,) strengths, from one for all, or one for each column of the truth."""
+
+    @abstractmethod
     def loss(self) -> Loss:
         """The P problems."""
 
@@ -88,6 +92,9 @@ class FindingLabels(Labels):
     @property
     def problems(self) -> tuple[str, ...]:
         return self.names
+
+    def of_problems(self, strength: np.ndarray) -> np.ndarray:
+        return strength[list(self.kept)] if strength.ndim else np.full(len(self.kept), float(strength))
 
     def loss(self) -> BinaryLoss:
         return BinaryLoss(np.ascontiguousarray(self.truth.T))
@@ -135,6 +142,9 @@ class ClassLabels(Labels):
     @property
     def problems(self) -> tuple[str, ...]:
         return ("all classes",)
+
+    def of_problems(self, strength: np.ndarray) -> np.ndarray:
+        return strength.reshape(1)
 
     def loss(self) -> Loss:
         kind = OrdinalLoss if self.task == "ordinal" else MultinomialLoss
