@@ -106,6 +106,7 @@ class Refers(Recipe):
     )
     warmup: float = Field(0.025, ge=0, lt=1, description="share of the steps: 10,000 of 400,000 (configuration)")
     clip_norm: float | None = Field(10.0, gt=0, description="largest gradient norm (configuration)")
+    validate_every: int = Field(5000, gt=0, description="steps between validations; the best is kept")
     lookahead_k: int | None = Field(5, gt=0, description="steps between moves of the slow weights; none: no Lookahead")
     lookahead_alpha: float = Field(0.5, gt=0, le=1, description="how far the slow weights move (configuration)")
 
@@ -131,6 +132,7 @@ class Refers(Recipe):
         "weight_decay": 0.05,
         "warmup": 0.1,
         "clip_norm": 1.0,
+        "validate_every": 100,
         "lookahead_k": None,
         "validation_images": 256,
     }

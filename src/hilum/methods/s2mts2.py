@@ -17,7 +17,7 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor
 
-from hilum.imaging.augment import Pictures, augment, plan
+from hilum.imaging.augment import Jitter, Pictures, Plan, RandomResizedCrop, Step, augment, plan
 from hilum.methods.joint_contrast import joint_contrast
 from hilum.methods.method import Method, Share
 from hilum.methods.moco import Queue, check_queue, drawn, encode_shuffled, first_among, follow
@@ -46,6 +46,10 @@ class S2MTS2(Recipe):
     side_px: int = Field(256, gt=0, description="side of the tower's input (code)")
     canvas_px: int = Field(384, gt=0, description="longer side at which pictures are held before augmentation")
     keys: int = Field(5, gt=0, description="M: key views of an image (code: 5 for CheXpert, 2 for ChestX-ray14)")
+    crop: tuple[float, float] = Field(
+        (0.2, 1.0), description="share of the area that a view shows, least and most (code)"
+    )
+    jitter: float = Field(0.8, ge=0, le=1, description="share of views whose gray is changed (code)")
     erasing: bool = Field(False, description="erase a random rectangle of half of the views (code: for ChestX-ray14)")
     dim: int = Field(128, gt=0, description="width of the contrasted vectors (code)")
     queue: int = Field(65536, gt=0, description="means of keys kept as negatives; a multiple of batch_size (code)")
@@ -129,7 +133,7 @@ class S2MTS2Method(Method[S2MTS2, Radiographs, Views]):
         self.key = copy.deepcopy(self.query).requires_grad_(False)
         self.queue = Queue(recipe.dim, recipe.queue)
         self.spread_weight = recipe.spread_weight(0, 1)
-        self._plan = plan("s2mts2-erasing" if recipe.erasing else "s2mts2", recipe.side_px)
+        self._plan = _plan(recipe)
         self._seed, self._step = int(torch.randint(2**62, ())), 0
 
     def collect(self, share: Share, split: str, most: int | None = None) -> Radiographs:
@@ -198,6 +202,17 @@ class S2MTS2Method(Method[S2MTS2, Radiographs, Views]):
 
     def _key_floats(self, views: Tensor) -> Tensor:
         return self.preprocess.normalize(views.transpose(0, 1).flatten(0, 1))
+
+
+def _plan(recipe: S2MTS2) -> Plan:
+    """The paper's augmentation, with the recipe's crop and jitter."""
+
+    def changed(step: Step) -> Step:
+        if isinstance(step, RandomResizedCrop):
+            return replace(step, scale=recipe.crop)
+        return replace(step, p=recipe.jitter) if isinstance(step, Jitter) else step
+
+    return tuple(changed(step) for step in plan("s2mts2-erasing" if recipe.erasing else "s2mts2", recipe.side_px))
 
 
 def _architecture(recipe: S2MTS2, tower: TowerDescription | None) -> ImageArchitecture:
