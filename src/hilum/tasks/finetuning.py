@@ -82,6 +82,7 @@ def finetune(
     said_by: str | None = None,
     labels: str | PathLike[str] | None = None,
     where: str | None = None,
+    examples: Examples | None = None,
     exclude: Sequence[str] = (),
     save_every: int = 200,
     on_pass: Callable[[Pass], None] | None = None,
@@ -104,6 +105,7 @@ def finetune(
         said_by: whose labels.
         labels: a table of labels in place of the archive's.
         where: which images, for example "view != 'lateral'".
+        examples: the labeled images, where `examples_of` has read them before; then target, said_by, labels and where are not used.
         exclude: image ids to leave out of every split.
         save_every: steps between states.
         on_pass: called after each pass.
@@ -117,10 +119,10 @@ def finetune(
     model = model if isinstance(model, Model) else Model.load(model)
     archive = archive if isinstance(archive, Archive) else Archive.open(archive)
     part = Part(fraction, shots, "image" if unit == "image" else "patient", seed)
-    every = examples_of(archive, target, said_by=said_by, labels=Path(labels) if labels else None, where=where)
-    if exclude:
-        gone = set(exclude)
-        every = every.take(np.array([one not in gone for one in every.image_ids], bool))
+    every = examples
+    if every is None:
+        every = examples_of(archive, target, said_by=said_by, labels=Path(labels) if labels else None, where=where)
+    every = every.without(exclude)
     groups = {"train": draw(require_split(every, "train", archive), part)}
     groups |= {split: found for split in SCORED_SPLITS if len(found := every.of_split(split))}
     of_task: type[Labels] = ClassLabels if every.is_classes else FindingLabels

@@ -81,6 +81,7 @@ def probe(
     said_by: str | None = None,
     labels: str | PathLike[str] | None = None,
     where: str | None = None,
+    examples: Examples | None = None,
     exclude: Sequence[str] = (),
     batch_size: int = 64,
     out: str | PathLike[str] | None = None,
@@ -101,6 +102,7 @@ def probe(
         said_by: whose labels.
         labels: a table of labels in place of the archive's.
         where: which images, for example "view != 'lateral'".
+        examples: the labeled images, where `examples_of` has read them before; then target, said_by, labels and where are not used.
         exclude: image ids to leave out of every split, such as those a model has seen in pretraining.
         batch_size: images at once in the tower.
         out: a folder to write to; see `Probed.save`.
@@ -117,10 +119,10 @@ def probe(
     model = model if isinstance(model, Model) else Model.load(model)
     archive = archive if isinstance(archive, Archive) else Archive.open(archive)
     part = Part(fraction, shots, "image" if unit == "image" else "patient", seed)
-    every = examples_of(archive, target, said_by=said_by, labels=Path(labels) if labels else None, where=where)
-    if exclude:
-        gone = set(exclude)
-        every = every.take(np.array([one not in gone for one in every.image_ids], bool))
+    every = examples
+    if every is None:
+        every = examples_of(archive, target, said_by=said_by, labels=Path(labels) if labels else None, where=where)
+    every = every.without(exclude)
     train = draw(require_split(every, "train", archive), part)
     held = {split: found for split in SCORED_SPLITS if len(found := every.of_split(split))}
     groups = {"train": train, **held}

@@ -66,6 +66,13 @@ class Examples:
         parts = some(self.image_ids), some(self.study_ids), some(self.patient_ids), some(self.splits)
         return Examples(self.target, *parts, self.truth[at], self.said_by, self.remarks)
 
+    def without(self, image_ids: Sequence[str]) -> Examples:
+        """The examples less these images."""
+        if not len(image_ids):
+            return self
+        gone = set(image_ids)
+        return self.take(np.array([one not in gone for one in self.image_ids], bool))
+
     def of_split(self, split: str) -> Examples:
         """The examples of one split that have a label."""
         return self.take(np.array([one == split for one in self.splits], bool) & self.known)
