@@ -21,6 +21,7 @@ def semisupervise(
     settings: Annotated[
         list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change a setting of the recipe; repeatable.")
     ] = None,
+    labels: Annotated[Path | None, typer.Option(help="A table of labels, in place of the archive's.")] = None,
     said_by: Annotated[str | None, typer.Option(help="Whose labels, as in dataset:nih.")] = None,
     seed: Annotated[int, typer.Option(help="Of the part that is labeled, heads, order and draws.")] = 0,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the recipe and stop.")] = False,
@@ -55,6 +56,7 @@ def semisupervise(
             variant=variant,
             tiny=tiny,
             settings=settings or [],
+            labels=labels,
             said_by=said_by,
             seed=seed,
             on_step=lambda step, steps, loss: bar.update(task, completed=step, total=steps, loss=f"{loss:.3f}"),

@@ -83,12 +83,15 @@ class S2MTS2(Recipe):
         "side_px": 64,
         "canvas_px": 80,
         "keys": 2,
+        "crop": (0.6, 1.0),
         "dim": 64,
         "queue": 1024,
         "key_momentum": 0.99,
-        "tau": 0.15,
+        "tau": 0.2,
         "batch_size": 32,
         "epochs": 30,
+        "optimizer": "adam",
+        "learning_rate": 1e-3,
     }
 
     def rate(self, place: Place) -> float:
