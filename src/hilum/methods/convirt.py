@@ -71,6 +71,7 @@ class ConVIRT(Recipe):
     )
     side_px: int = Field(224, gt=0, description="the image tower's input (paper)")
     canvas_px: int = Field(384, gt=0, description="longer side at which pictures are held before augmentation")
+    augmentation: str = Field("convirt", description="augmentation plan (paper's: crop, mirror, turn, brighten, blur)")
     text_rate: float = Field(1.0, gt=0, description="factor on the learning rate for the text tower (script: 1)")
     batch_size: int = Field(32, gt=1, description="studies in a step over all devices (paper)")
     epochs: float = Field(
@@ -95,6 +96,7 @@ class ConVIRT(Recipe):
         "script": {"pooling": "mean", "frozen_layers": -1, "image_weight": 1.0},  # the released script's defaults
     }
     tiny: ClassVar[dict[str, Any]] = {
+        "text_policy": "impression",  # few studies: what other sections say of the past and the technique drowns the rest
         "tower": "resnet-tiny",
         "init": "random",
         "text_model": "bert-tiny",
@@ -103,12 +105,13 @@ class ConVIRT(Recipe):
         "frozen_layers": None,
         "longer_than": 1,
         "embed_dim": 128,
-        "side_px": 96,
-        "canvas_px": 160,
-        "batch_size": 32,
+        "side_px": 64,
+        "canvas_px": 80,
+        "augmentation": "moco-cxr",
+        "batch_size": 64,
         "epochs": 30,
         "optimizer": "adamw",
-        "learning_rate": 1e-3,
+        "learning_rate": 2e-3,
         "weight_decay": 0.05,
         "decay_all": False,
         "schedule": "cosine",
@@ -145,7 +148,7 @@ class ConVIRTMethod(Method[ConVIRT, SentenceStudies, ImageSentenceBatch]):
         self.tower = tower_named(recipe.tower, recipe.side_px)
         mean, std = imagenet_statistics(self.tower)
         self.preprocess = PadThenResize(canvas_px=recipe.side_px, mean=mean, std=std)
-        self.plan = plan(recipe.name, recipe.side_px)
+        self.plan = plan(recipe.augmentation, recipe.side_px)
         self._said: dict[tuple[str, str], dict[str, list[str]]] = {}
 
     def prepare(self, shares: list[Share]) -> None:
