@@ -37,6 +37,7 @@ _ROOMS = (
     "models",
     "reports",
     "sources",
+    "studies",
     "tasks",
     "training",
 )

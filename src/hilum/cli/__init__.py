@@ -26,6 +26,7 @@ COMMANDS = {
     "probe": "hilum.cli.probe:probe",
     "finetune": "hilum.cli.finetune:finetune",
     "predict": "hilum.cli.predict:predict",
+    "study": "hilum.cli.study:study",
     "semisupervise": "hilum.cli.semisupervise:semisupervise",
     "import": "hilum.cli.import_:import_",
     "info": "hilum.cli.info:info",

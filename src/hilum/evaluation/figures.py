@@ -125,7 +125,7 @@ def _grid(evaluation: Evaluation, name: str, metric: str, caption: str, panel: P
                 ax.set_xlabel("")
                 ax.set_xticklabels([])
         _legend(evaluation, figure, with_readers=name.startswith("roc"))
-        pictures.append(_save(figure, name if page == 1 else f"{name}_{page}", caption))
+        pictures.append(save_figure(figure, name if page == 1 else f"{name}_{page}", caption))
     return pictures
 
 
@@ -238,7 +238,7 @@ def _intervals(evaluation: Evaluation) -> list[Picture]:
     ax.spines["left"].set_visible(False)
     figure.legend(handles=_model_handles(evaluation), loc="outside upper left", ncols=5, frameon=False)
     caption = f"AUROC with {evaluation.settings.level:.0%} bootstrap intervals. The dashed line is chance."
-    return [_save(figure, "auroc_intervals", caption)]
+    return [save_figure(figure, "auroc_intervals", caption)]
 
 
 def _reader_cross(evaluation: Evaluation, reader: str, finding: str, mark: str, ax: Axes) -> None:
@@ -325,7 +325,8 @@ def _wilson(share: np.ndarray, n: np.ndarray, z: float = 1.96) -> tuple[np.ndarr
     return center - half, center + half
 
 
-def _save(figure: Figure, name: str, caption: str) -> Picture:
+def save_figure(figure: Figure, name: str, caption: str) -> Picture:
+    """A finished figure in both formats; the same figure gives the same bytes."""
     FigureCanvasAgg(figure)
     png, svg = io.BytesIO(), io.BytesIO()
     # No date and no version in the files: two runs with one seed give equal bytes.
