@@ -6,7 +6,7 @@ You et al., "CXR-CLIP: Toward large scale chest X-ray language-image pre-trainin
 from __future__ import annotations
 
 import random
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar, Literal
 
 import numpy as np
@@ -15,13 +15,14 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor
 
+from hilum.errors import RecipeError
 from hilum.imaging.augment import Pictures, augment, plan
 from hilum.methods.batch import Batch
 from hilum.methods.cxr_clip_loss import study_contrast
-from hilum.methods.cxr_clip_studies import StudyText, prompts_of_studies, sections_of_studies, translated
+from hilum.methods.cxr_clip_studies import PROMPTS, StudyText, texts_of_archive
 from hilum.methods.label_texts import load_bank
 from hilum.methods.method import Examples, Method, Share
-from hilum.methods.pictures import PictureReader
+from hilum.methods.pictures import PictureReader, plain_squares
 from hilum.methods.ranks import ALONE, Ranks
 from hilum.methods.recipe import Recipe
 from hilum.methods.reports import refuse_no_texts
@@ -144,10 +145,16 @@ class CXRCLIPMethod(Method[CXRCLIP, Studies, TwoViewBatch]):
     shares_norms: ClassVar[bool] = True
 
     def __init__(self, recipe: CXRCLIP) -> None:
+        """
+        Raises:
+            ModelError: no such tower.
+            UsageError: no such prompt bank, or no such augmentation.
+            RecipeError: another number of translation models than two.
+        """
         super().__init__(recipe)
-        self.tower = tower_named(recipe.tower, recipe.side_px)
-        if self.tower.family == "swin":
-            self.tower = tower_named(recipe.tower, recipe.side_px, pool="first")
+        # Swin has no class token: its first token, the top left one, stands for the image, as released.
+        first = {"pool": "first"} if tower_named(recipe.tower, recipe.side_px).family == "swin" else {}
+        self.tower = tower_named(recipe.tower, recipe.side_px, **first)
         resnet = self.tower.family == "resnet"
         self.preprocess = ShorterSideCrop(
             canvas_px=recipe.side_px,
@@ -156,11 +163,22 @@ class CXRCLIPMethod(Method[CXRCLIP, Studies, TwoViewBatch]):
         )
         self.plan = plan(recipe.augmentation, recipe.side_px)
         self.bank = load_bank(recipe.prompt_bank)
+        self._said: dict[tuple[str, str], dict[str, StudyText]] = {}
+        if len(recipe.back_translation) not in (0, 2):
+            raise RecipeError(
+                f"recipe cxr-clip: back_translation has {len(recipe.back_translation)} folders "
+                f"({', '.join(recipe.back_translation)}); expected two: --set back_translation=THERE,BACK"
+            )
 
     def prepare(self, shares: list[Share]) -> None:
-        """Start the towers; a text tower without a folder learns its vocabulary from the training texts."""
+        """Start the towers; a text tower without a folder learns its vocabulary from the training texts.
+
+        Raises:
+            TrainingError: an archive has no text of the kind that it is to give.
+            ModelError: weights are not to be had.
+        """
         recipe = self.recipe
-        said = [text for share in shares for text in self._vocabulary_texts(share)]
+        said = [text for share in shares for text in self._training_texts(share)]
         text = start_text(recipe.text_model, said, recipe.context, recipe.vocabulary)
         self.tokenizer = text.tokenizer
         architecture = ImageTextArchitecture(
@@ -177,24 +195,26 @@ class CXRCLIPMethod(Method[CXRCLIP, Studies, TwoViewBatch]):
         """Studies of a split with an image and a text; see `Method.collect`."""
         images = share.archive.images(["row", "image_id", "study_id", "view"], where=f"split = '{split}'")
         views = StudyViews.of(images["study_id"].to_pylist(), images["view"].to_pylist())
-        said = self._texts(share, views.study_ids)
-        kept = [i for i, text in enumerate(said) if text]
-        counts = {
-            "images": images.num_rows,
-            "studies": len(views),
-            "studies_without_text": len(views) - len(kept),
-            "texts_cut": self._cut([said[i] for i in kept]),
-        }
+        of_study = self._texts(share)
+        kept = [i for i, study_id in enumerate(views.study_ids) if study_id in of_study]
+        without = len(views) - len(kept)
         if split == "train" and not kept:
-            refuse_no_texts(share, split, counts["studies_without_text"])
+            refuse_no_texts(share, split, without)
         if most is not None and len(kept) > most:
             kept = [kept[i] for i in np.linspace(0, len(kept) - 1, most).astype(int)]
-        views, texts = views.only(kept), [said[i] for i in kept]
-        reader = PictureReader(
-            share.archive, images["row"].to_numpy(), images["image_id"].to_pylist(), self.recipe.canvas_px
-        )
-        first = [reader.image_ids[views.of_study(i)[0]] for i in range(len(views))]
-        return Studies(first, counts, [repr(text) for text in texts], reader, views, texts)
+        views = views.only(kept)
+        texts = [of_study[study_id] for study_id in views.study_ids]
+        ids = images["image_id"].to_pylist()
+        counts = {
+            "images": len(views.order),
+            "studies": len(views),
+            "studies_without_text": without,
+            "texts_cut": self._cut(texts),
+        }
+        reader = PictureReader(share.archive, images["row"].to_numpy(), ids, self.recipe.canvas_px)
+        of_image = [[ids[i] for i in views.of_study(number)] for number in range(len(views))]
+        said = [f"{names} {text}" for names, text in zip(of_image, texts, strict=True)]
+        return Studies([names[0] for names in of_image], counts, said, reader, views, texts)
 
     def read(self, examples: Studies, picks: np.ndarray, rng: np.random.Generator | None) -> TwoViewBatch:
         """Two images and two texts of each study; the first two of each without `rng`."""
@@ -208,14 +228,14 @@ class CXRCLIPMethod(Method[CXRCLIP, Studies, TwoViewBatch]):
         ids, ids2 = (torch.from_numpy(self.tokenizer([pair[side] for pair in texts])) for side in (0, 1))
         batch = TwoViewBatch(a.pixels, a.sizes, b.pixels, b.sizes, ids, ids2)
         if rng is None:
-            batch.views = torch.stack([self._plain(a), self._plain(b)], dim=1)
+            batch.views = torch.stack([plain_squares(pictures, self.preprocess) for pictures in (a, b)], dim=1)
         return batch
 
     def augment(self, batch: TwoViewBatch, draws: torch.Generator) -> TwoViewBatch:
         """An augmented square of each of the two pictures; of one picture twice, two different ones."""
-        pairs = (Pictures(batch.pixels, batch.sizes), Pictures(batch.pixels2, batch.sizes2))
-        views = torch.stack([augment(pictures, self.plan, self.recipe.side_px, draws) for pictures in pairs], dim=1)
-        return TwoViewBatch(**{**batch.__dict__, "views": views})
+        pixels, sizes = torch.cat([batch.pixels, batch.pixels2]), torch.cat([batch.sizes, batch.sizes2])
+        views = augment(Pictures(pixels, sizes), self.plan, self.recipe.side_px, draws)  # (2 B, S, S)
+        return replace(batch, views=views.unflatten(0, (2, len(batch))).transpose(0, 1))
 
     def encode(self, batch: TwoViewBatch, ranks: Ranks = ALONE) -> dict[str, Tensor]:
         """`images`, `views`, `texts` and `texts2`: (N, D) unit rows."""
@@ -242,27 +262,28 @@ class CXRCLIPMethod(Method[CXRCLIP, Studies, TwoViewBatch]):
         """The two towers and their projections, as a model (it shares the weights)."""
         return Model(self.encoder, self.preprocess, self.tokenizer, provenance, device)
 
-    def _texts(self, share: Share, study_ids: list[str]) -> list[StudyText]:
-        text = share.text or "sections"
-        if text.startswith("prompts"):
-            return prompts_of_studies(share.archive, study_ids, text, self.bank)
-        sections = sections_of_studies(share.archive, study_ids, text)
-        return translated(sections, self.recipe.back_translation, share.archive)
+    def _texts(self, share: Share) -> dict[str, StudyText]:
+        """What is said of each study of an archive, by id; read once for all splits."""
+        key = (str(share.archive.path), share.policy)
+        if key not in self._said:
+            self._said[key] = texts_of_archive(share.archive, share.policy, self.bank, self.recipe.back_translation)
+        return self._said[key]
 
-    def _vocabulary_texts(self, share: Share) -> list[str]:
-        images = share.archive.images(["study_id"], where="split = 'train'")
-        return [
-            said for text in self._texts(share, images["study_id"].unique().to_pylist()) for said in text.all(self.bank)
-        ]
+    def _training_texts(self, share: Share) -> list[str]:
+        """What a vocabulary is learned from."""
+        if share.policy.startswith(PROMPTS):
+            return self.bank.all()
+        studies = share.archive.images(["study_id"], where="split = 'train'")["study_id"].unique().to_pylist()
+        of_study = self._texts(share)
+        said = [text for study_id in studies if study_id in of_study for text in of_study[study_id].written]
+        if not said:
+            refuse_no_texts(share, "train", len(studies))
+        return said
 
     def _cut(self, texts: list[StudyText]) -> int:
-        said = list({said for text in texts for said in text.all(None)})
-        lengths = dict(zip(said, self.tokenizer.lengths(said), strict=True)) if said else {}
-        return sum(int(lengths[one]) > self.recipe.context for text in texts for one in text.all(None))
-
-    def _plain(self, pictures: Pictures) -> Tensor:
-        images = [
-            pixels[:height, :width].numpy()
-            for pixels, (height, width) in zip(pictures.pixels, pictures.sizes.tolist(), strict=True)
-        ]
-        return torch.from_numpy(self.preprocess.squares(images))
+        """How many sections and paraphrases are longer than the context."""
+        said = list({said for text in texts for said in text.written})
+        if not said:
+            return 0
+        lengths = dict(zip(said, self.tokenizer.lengths(said), strict=True))
+        return sum(int(lengths[one]) > self.tokenizer.context_length for text in texts for one in text.written)

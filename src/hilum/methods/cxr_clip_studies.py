@@ -2,18 +2,29 @@
 
 from __future__ import annotations
 
+import fcntl
+import logging
 import random
-from collections import defaultdict
-from collections.abc import Sequence
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+
+import pyarrow as pa
 
 from hilum.archive import Archive
 from hilum.errors import TrainingError
 from hilum.methods.label_texts import NOTHING, PromptBank, Stated, text_of_labels
 from hilum.reports import report_text
 
+logger = logging.getLogger(__name__)
+
 SECTIONS = ("findings", "impression")
+PROMPTS = "prompts"  # a text that is no policy: sentences made from labels
+
+# What a study may show although nothing is found: CheXpert's "No Finding" does not look at devices.
+_NO_FINDING_EITHER = (NOTHING, "Support Devices")
+_STATES = {"positive": "pos", "negative": "neg", "uncertain": "unc"}
 
 
 @dataclass(frozen=True)
@@ -56,104 +67,130 @@ class StudyText:
         first, second = (self._paraphrase(i) if draws.random() < 0.5 else self.sections[i] for i in chosen)
         return first, second
 
-    def all(self, bank: PromptBank | None) -> list[str]:
-        """Every text there is; with a bank, sentences from labels too."""
-        said = [text for text in (*self.sections, *self.paraphrases) if text]
-        if self.stated is not None and bank is not None:
-            said += [text_of_labels(self.stated, bank, random.Random(0), self.negatives)]
-        return said
+    @property
+    def written(self) -> list[str]:
+        """Sections and paraphrases; nothing of labels."""
+        return [text for text in (*self.sections, *self.paraphrases) if text]
 
     def _paraphrase(self, section: int) -> str:
         known = self.paraphrases[section] if self.paraphrases else None
         return known or self.sections[section]
 
 
-def sections_of_studies(archive: Archive, study_ids: Sequence[str], text: str = "sections") -> list[StudyText]:
-    """The texts of studies with reports; a false `StudyText` where a study has none.
+def texts_of_archive(
+    archive: Archive, text: str, bank: PromptBank, back_translation: Sequence[str] = ()
+) -> dict[str, StudyText]:
+    """What is said of each study that anything is said of, by its id.
 
     Args:
-        archive: where the reports are.
-        study_ids: which studies.
-        text: 'sections' for findings and impression apart, or a text policy for one text.
+        archive: the images, reports and labels.
+        text: 'sections' for findings and impression apart; a text policy of `hilum.reports` for one text; 'prompts' for texts
+            from labels, 'prompts:3' for such that deny at most three findings.
+        bank: how labels are said.
+        back_translation: folders of two translation models, there and back; none: no paraphrases.
 
     Raises:
         ReportError: the policy is unknown.
-    """
-    said: dict[str, StudyText] = {}
-    for study in archive.studies().to_pylist():
-        if text == "sections":
-            parts = [report_text(study, section, report=study["report"]) for section in SECTIONS]
-        else:
-            parts = [report_text(study, text, report=study["report"])]
-        said[study["study_id"]] = StudyText(tuple(part for part in parts if part.strip()))
-    return [said.get(study_id, StudyText()) for study_id in study_ids]
-
-
-def translated(texts: list[StudyText], folders: Sequence[str], archive: Archive) -> list[StudyText]:
-    """The same texts with paraphrases by translation there and back; kept beside the archive, so made once.
-
-    Args:
-        texts: of studies.
-        folders: of two local translation models, there and back; none: no paraphrases.
-        archive: whose texts they are.
-
-    Raises:
-        TrainingError: another number of folders.
+        TrainingError: texts from labels are asked for and the archive has none; or paraphrases cannot be kept.
         ModelError: a folder is no translation model.
     """
-    if not folders:
-        return texts
-    if len(folders) != 2:
-        raise TrainingError(
-            f"back_translation has {len(folders)} folders ({', '.join(folders)}); expected two: there,back."
-        )
+    if text.partition(":")[0] == PROMPTS:
+        return _from_labels(archive, text, bank)
+    said = _from_reports(archive, text)
+    return _paraphrased(said, back_translation, archive) if back_translation else said
+
+
+def _from_reports(archive: Archive, text: str) -> dict[str, StudyText]:
+    policies = SECTIONS if text == "sections" else (text,)
+    said = {}
+    for study in archive.studies().to_pylist():
+        parts = (report_text(study, policy, report=study["report"]).strip() for policy in policies)
+        said[study["study_id"]] = StudyText(tuple(part for part in parts if part))
+    return {study_id: one for study_id, one in said.items() if one}
+
+
+def _paraphrased(said: dict[str, StudyText], folders: Sequence[str], archive: Archive) -> dict[str, StudyText]:
+    """The same with the training studies' sections translated there and back; kept beside the archive, so made once."""
     from hilum.reports.neural.backtranslate import BackTranslator
 
-    sections = list(dict.fromkeys(section for text in texts for section in text.sections))
-    cache = Path(archive.path) / "back-translations.json"
-    returned = BackTranslator(folders[0], folders[1])(sections, cache)
+    if not isinstance(archive.path, Path):
+        raise TrainingError(
+            f"{archive.path}: paraphrases are kept beside the archive, and one behind a URI is not written to. Copy it to a "
+            "local disk, or leave back_translation out."
+        )
+    trained = archive.images(["study_id"], where="split = 'train'")["study_id"].unique().to_pylist()
+    sections = list(
+        dict.fromkeys(section for study_id in trained if study_id in said for section in said[study_id].sections)
+    )
+    translate = BackTranslator(folders[0], folders[1])
+    cache = archive.path / "back-translations.json"
+    try:
+        with cache.with_suffix(".lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)  # of several processes the first translates, and the others find it done
+            returned = translate(sections, cache)
+    except OSError as error:
+        raise TrainingError(
+            f"{cache}: paraphrases cannot be kept there ({error}). Make the archive writable, or leave back_translation out."
+        ) from error
     paraphrase = dict(zip(sections, returned, strict=True))
-    return [replace(text, paraphrases=tuple(paraphrase[s] for s in text.sections)) for text in texts]
+    return {
+        study_id: replace(one, paraphrases=tuple(paraphrase.get(section) for section in one.sections))
+        for study_id, one in said.items()
+    }
 
 
-def prompts_of_studies(archive: Archive, study_ids: Sequence[str], text: str, bank: PromptBank) -> list[StudyText]:
-    """What the labels of studies say: a dataset's own where it has any, else those read from reports.
-
-    Args:
-        archive: where the labels are.
-        study_ids: which studies.
-        text: 'prompts' names all that is denied, 'prompts:3' at most three of it.
-        bank: whose findings can be said; labels of others are left out.
-
-    Raises:
-        TrainingError: the archive has no labels, or the number is none.
-    """
-    _, _, count = text.partition(":")
-    if count and not count.isdigit():
+def _from_labels(archive: Archive, text: str, bank: PromptBank) -> dict[str, StudyText]:
+    _, colon, count = text.partition(":")
+    if colon and not count.isdigit():
         raise TrainingError(
             f"texts={text}: expected 'prompts', or 'prompts:' and a number of denied findings, such as 3."
         )
-    labels = archive.labels(["study_id", "finding", "value", "said_by"])
-    given = [row for row in labels.to_pylist() if row["said_by"].startswith("dataset:")] or labels.to_pylist()
-    if not given:
+    labels = archive.labels(["study_id", "finding", "value", "said_by"], where="value != 'not_mentioned'")
+    if not labels.num_rows:
         raise TrainingError(
             f"{archive.path}: texts={text} makes texts from labels, and the archive has none. Ingest a dataset that states "
             f"labels, or read them from reports: hilum label {archive.path}"
         )
-    wanted, said = set(study_ids), defaultdict[str, dict[str, list[str]]](dict)
-    for row in given:
-        if row["study_id"] in wanted and row["finding"] in bank.sentences:
-            said[row["study_id"]].setdefault(row["value"], []).append(row["finding"])
-    number = int(count) if count else None
-    return [
-        StudyText(stated=_stated(said[study_id]), negatives=number) if study_id in said else StudyText()
-        for study_id in study_ids
-    ]
+    study_ids, findings, values, speakers = (labels[name].to_pylist() for name in labels.column_names)
+    heard = _heard(labels)
+    known: dict[str, dict[str, list[str]]] = defaultdict(lambda: defaultdict(list))
+    for study_id, finding, value, speaker in zip(study_ids, findings, values, speakers, strict=True):
+        if speaker in heard:
+            known[study_id][_STATES[value]].append(finding)
+    _tell_unsaid(bank, {finding for finding, speaker in zip(findings, speakers, strict=True) if speaker in heard})
+    number = int(count) if colon else None
+    said = {}
+    for study_id, values_of in known.items():
+        stated = _stated(values_of, bank, denies=number != 0)
+        if stated != Stated():
+            said[study_id] = StudyText(stated=stated, negatives=number)
+    return said
 
 
-def _stated(values: dict[str, list[str]]) -> Stated:
-    """A study's labels, images together: there where any image shows it, else may be, else denied."""
-    there = tuple(dict.fromkeys(values.get("positive", ())))
-    maybe = tuple(f for f in dict.fromkeys(values.get("uncertain", ())) if f not in there)
-    denied = dict.fromkeys(values.get("negative", ()))
-    return Stated(there, tuple(f for f in denied if f not in (*there, *maybe, NOTHING)), maybe)
+def _heard(labels: pa.Table) -> set[str]:
+    """Whose labels become texts: the datasets' own; else those of the labeler that has said most."""
+    statements = Counter(labels["said_by"].to_pylist())
+    datasets = {speaker for speaker in statements if speaker.startswith("dataset:")}
+    labelers = {s: n for s, n in statements.items() if not s.startswith("reader:")} or statements
+    return datasets or {max(sorted(labelers), key=lambda speaker: labelers[speaker])}
+
+
+def _tell_unsaid(bank: PromptBank, findings: set[str]) -> None:
+    unsaid = sorted(finding for finding in findings if finding not in bank.sentences)
+    if unsaid:
+        logger.warning("prompt bank %s has no sentences for %s: left out of the texts", bank.name, ", ".join(unsaid))
+
+
+def _stated(values: Mapping[str, Sequence[str]], bank: PromptBank, denies: bool) -> Stated:
+    """A study's labels, images together, as far as the bank can say them.
+
+    A finding is there where any image shows it, else may be, else is denied. That there is no finding is not said beside
+    a finding, and is not denied.
+    """
+    there = dict.fromkeys(values.get("pos", ()))
+    maybe = [finding for finding in dict.fromkeys(values.get("unc", ())) if finding not in there]
+    denied = [f for f in dict.fromkeys(values.get("neg", ())) if f not in (*there, *maybe, NOTHING)] if denies else []
+    if any(finding not in _NO_FINDING_EITHER for finding in (*there, *maybe)):
+        there.pop(NOTHING, None)
+    parts = {"pos": there, "neg": denied, "unc": maybe}
+    return Stated(**{state: tuple(f for f in part if bank.can_say(f, state)) for state, part in parts.items()})

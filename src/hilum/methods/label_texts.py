@@ -46,6 +46,15 @@ class PromptBank:
             return ""
         return draws.choice(choices) if draws is not None else choices[0]
 
+    def can_say(self, finding: str, state: str) -> bool:
+        """Whether there is a sentence for it."""
+        return any(self.sentences.get(finding, {}).get(state, ()))
+
+    def all(self) -> list[str]:
+        """Every sentence once."""
+        said = (one for states in self.sentences.values() for choices in states.values() for one in choices)
+        return [one for one in dict.fromkeys(said) if one]
+
 
 @dataclass(frozen=True)
 class Stated:
@@ -98,30 +107,40 @@ def load_bank(name_or_file: str = "hilum") -> PromptBank:
     Raises:
         UsageError: no such file, or it is no prompt bank.
     """
-    path = Path(name_or_file)
-    if name_or_file == "hilum":
-        text, suffix = (files("hilum.methods") / "prompt_banks" / "hilum.toml").read_text(encoding="utf-8"), ".toml"
-    elif path.is_file():
-        text, suffix = path.read_text(encoding="utf-8"), path.suffix
-    else:
+    packaged = files("hilum.methods") / "prompt_banks" / "hilum.toml"
+    file = packaged if name_or_file == "hilum" else Path(name_or_file)
+    if not file.is_file():
         raise UsageError(f"prompt_bank={name_or_file}: no such file. Give a .json or .toml file, or 'hilum'.")
     try:
-        content = json.loads(text) if suffix == ".json" else tomllib.loads(text)
-        return PromptBank(path.stem, _filled(content))
-    except (json.JSONDecodeError, tomllib.TOMLDecodeError, AttributeError, TypeError, KeyError) as error:
+        text = file.read_text(encoding="utf-8")
+        content = json.loads(text) if file.name.endswith(".json") else tomllib.loads(text)
+        bank = PromptBank(Path(name_or_file).stem, _filled(content))
+    except (ValueError, AttributeError, TypeError, KeyError) as error:  # broken JSON, TOML and UTF-8 are ValueErrors
         raise UsageError(
-            f"prompt_bank={name_or_file}: no prompt bank ({error}); expected finding -> pos, neg and unc sentences."
+            f"prompt_bank={name_or_file}: no prompt bank ({error}); expected finding -> pos, neg and unc, each a list of sentences."
         ) from None
+    if not bank.can_say(NOTHING, "pos"):
+        raise UsageError(
+            f"prompt_bank={name_or_file}: no sentence says '{NOTHING}'; a study in which nothing is found needs one: "
+            f'["{NOTHING}"] pos = [...]'
+        )
+    return bank
 
 
 def _filled(content: dict[str, dict[str, list[str]]]) -> dict[str, dict[str, tuple[str, ...]]]:
-    templates = content.pop("templates", {})
+    templates = {state: _strings("templates", said) for state, said in content.pop("templates", {}).items()}
     words = content.pop("words", {})
-    bank = {canonical(name): {s: tuple(said.get(s, ())) for s in STATES} for name, said in content.items()}
+    bank = {canonical(name): {s: _strings(name, said.get(s, [])) for s in STATES} for name, said in content.items()}
     for name, known in words.items():
-        filled = {s: tuple(_sentence(t, word) for t in templates[s] for word in known) for s in STATES}
-        bank.setdefault(canonical(name), filled)
+        said = {s: tuple(_sentence(t, word) for t in templates[s] for word in _strings(name, known)) for s in STATES}
+        bank.setdefault(canonical(name), said)
     return bank
+
+
+def _strings(name: str, value: list[str]) -> tuple[str, ...]:
+    if not isinstance(value, list) or not all(isinstance(one, str) for one in value):
+        raise TypeError(f"{name}: {value!r} is no list of sentences")
+    return tuple(value)
 
 
 def _sentence(template: str, word: str) -> str:

@@ -35,8 +35,8 @@ class Share:
 
     Attributes:
         archive: where images and reports are.
-        text: which text stands for a study: a text policy of `hilum.reports`, or `prompts:NAME` for texts made from labels
-            (methods that take them say so); None: the archive's own policy.
+        text: which text stands for a study: a text policy of `hilum.reports`, or another name that the method knows; None: the
+            archive's own policy.
         weight: how often an epoch passes over its examples, relative to 1.
     """
 

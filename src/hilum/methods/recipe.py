@@ -30,7 +30,7 @@ class Recipe(BaseModel):
     text_policy: str | None = Field(None, description="which text of a report; none: the archive's own policy")
     texts: tuple[str, ...] = Field(
         (),
-        description="one for each of several archives, in order: a text policy, or prompts:NAME for texts from labels",
+        description="one for each of several archives, in order: a text policy; cxr-clip also takes prompts, for texts from labels",
     )
     weights: tuple[float, ...] = Field(
         (), description="one for each of several archives: how often an epoch passes over it (default 1 each)"

@@ -34,5 +34,5 @@ def refuse_no_texts(share: Share, split: str, without: int) -> None:
     raise TrainingError(
         f"{archive.path}: no image of the split '{split}' has a report text under the policy '{share.policy}' "
         f"(images by split: {found}; without text: {without}). An image-text method needs reports: ingest them, "
-        "or choose another text with --text both."
+        "or choose another text with --set text_policy=both."
     )
