@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from os import PathLike
 from pathlib import Path
+
+import torch
 
 from hilum.errors import UsageError
 from hilum.studies.report import Report, write_report
@@ -34,11 +37,15 @@ def run_study(
     opened = study if isinstance(study, Study) else load_study(Path(study))
     store = Store(out)
     helpers: list[subprocess.Popen[bytes]] = []
+    threads_before = torch.get_num_threads()
     if workers > 1:
         if isinstance(study, Study):
             raise UsageError("workers > 1 needs the study's TOML file, not a Study: the other processes read it.")
         command = [sys.executable, "-m", "hilum", "study", str(Path(study)), "-o", str(out), "--no-report", "--quiet"]
-        helpers = [subprocess.Popen(command) for _ in range(workers - 1)]
+        threads = max(1, (os.cpu_count() or 1) // workers)  # more would only wait for each other
+        torch.set_num_threads(threads)
+        environment = {**os.environ, **dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS"), str(threads))}
+        helpers = [subprocess.Popen(command, env=environment) for _ in range(workers - 1)]
     try:
         run_cells(opened, store, on_cell=on_cell)
     except BaseException:
@@ -48,4 +55,5 @@ def run_study(
     finally:
         for helper in helpers:
             helper.wait()
+        torch.set_num_threads(threads_before)
     return write_report(opened, store)
