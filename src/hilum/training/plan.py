@@ -58,9 +58,11 @@ class Plan:
     def picks(self, step: int) -> np.ndarray:
         """The examples of a step: (batch_size,) int64 positions."""
         epoch, within = divmod(step, self.steps_per_epoch)
-        if not self._epoch or self._epoch[0][0] != epoch:
-            self._epoch[:] = [(epoch, self._order(epoch))]
-        return self._epoch[0][1][within * self.batch_size : (within + 1) * self.batch_size]
+        known = self._epoch[0] if self._epoch else None  # taken once: another thread may put its own epoch there
+        if known is None or known[0] != epoch:
+            known = (epoch, self._order(epoch))
+            self._epoch[:] = [known]
+        return known[1][within * self.batch_size : (within + 1) * self.batch_size]
 
     def _order(self, epoch: int) -> np.ndarray:
         rng = np.random.default_rng([self.seed, epoch])
