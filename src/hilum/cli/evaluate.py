@@ -92,18 +92,23 @@ def show(evaluation: Evaluation, out: Path) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from hilum.evaluation.summary import grids
+    from hilum.evaluation.summary import grids, reader_grids
 
     console = Console()
     if not console.is_terminal:
         console = Console(width=150)  # a pipe has no width of its own
-    for grid in grids(evaluation.results):
+    for grid in (*grids(evaluation.results), *reader_grids(evaluation.readers_together)):
         rows = grid.rows
         if grid.kind == "difference":
             rows = tuple(row for row in rows if row[1] in PRINTED_DIFFERENCES)
-        elif grid.kind not in PRINTED:
+        elif grid.kind not in (*PRINTED, "readers"):
             continue
-        table = Table(title=f"{grid.title}: {grid.kind}", title_justify="left", box=None, pad_edge=False)
+        table = Table(
+            title=grid.title if grid.kind == "readers" else f"{grid.title}: {grid.kind}",
+            title_justify="left",
+            box=None,
+            pad_edge=False,
+        )
         for place, column in enumerate(grid.columns):
             is_text = place == 0 or column == "metric"
             table.add_column(column, justify="left" if is_text else "right", no_wrap=True)
@@ -117,5 +122,9 @@ def show(evaluation: Evaluation, out: Path) -> None:
         console.print(line, style="dim", highlight=False, markup=False, soft_wrap=True)
     console.print(evaluation.method(), style="dim", highlight=False, markup=False, soft_wrap=True)
     console.print(
-        f"Written to {out}: results.csv, figures, report.html. Research use only.", highlight=False, markup=False
+        f"Written to {out}: results.csv, {'readers.csv, ' if evaluation.readers_together else ''}figures, report.html. "
+        "Research use only.",
+        highlight=False,
+        markup=False,
+        soft_wrap=True,
     )

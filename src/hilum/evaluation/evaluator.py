@@ -13,6 +13,7 @@ from hilum.errors import EvaluationError, UsageError
 from hilum.evaluation.joining import Joined, Sample, join
 from hilum.evaluation.matching import Unmatched
 from hilum.evaluation.measurement import Measurement, Settings
+from hilum.evaluation.reader_study import reader_study
 from hilum.evaluation.resampling import Progress, require_level
 from hilum.evaluation.results import Result, write_csv
 from hilum.evaluation.sheets import TableLike, stem_of
@@ -37,6 +38,7 @@ class Evaluation:
         unmatched: ids and columns that found no counterpart.
         remarks: what a reader of the numbers should know.
         examples: pictures shown in the report, as (PNG bytes, caption).
+        readers_together: of two or more readers their mean, their agreement, and each against the others.
     """
 
     results: tuple[Result, ...]
@@ -46,6 +48,7 @@ class Evaluation:
     unmatched: tuple[Unmatched, ...]
     remarks: tuple[str, ...]
     examples: tuple[Example, ...] = field(default=())
+    readers_together: tuple[Result, ...] = field(default=())
 
     def get(self, model: str, finding: str, metric: str) -> Result:
         """The row of one number.
@@ -53,7 +56,7 @@ class Evaluation:
         Raises:
             UsageError: there is no such row.
         """
-        for result in self.results:
+        for result in (*self.results, *self.readers_together):
             if (result.model, result.finding, result.metric) == (model, finding, metric):
                 return result
         raise UsageError(f"no result for model {model!r}, finding {finding!r}, metric {metric!r}.")
@@ -70,7 +73,7 @@ class Evaluation:
         )
 
     def write(self, folder: str | Path) -> Path:
-        """Write `results.csv`, the figures and `report.html` into a folder; files of those names are replaced."""
+        """Write `results.csv`, the figures and `report.html` into a folder, and of several readers `readers.csv`."""
         folder = Path(folder)
         # Here, because drawing loads matplotlib, and measuring does not need it.
         from hilum.evaluation.figures import draw
@@ -81,6 +84,8 @@ class Evaluation:
         try:
             folder.mkdir(parents=True, exist_ok=True)
             write_csv(self.results, folder / "results.csv")
+            if self.readers_together:
+                write_csv(self.readers_together, folder / "readers.csv")
             for picture in pictures:
                 (folder / f"{picture.name}.png").write_bytes(picture.png)
                 (folder / f"{picture.name}.svg").write_bytes(picture.svg)
@@ -164,9 +169,16 @@ def evaluate(
     )  # fmt: skip
     settings = Settings(dataset or _name_of(truth), replicates, level, seed, threshold_rule, patient_column is not None)
     thresholds, no_threshold = _choose_thresholds(joined, threshold_rule)
-    results = Measurement(joined.test, settings, thresholds, no_threshold, progress).results()
+    measurement = Measurement(joined.test, settings, thresholds, no_threshold, progress)
     evaluation = Evaluation(
-        tuple(results), joined.test, settings, thresholds, joined.unmatched, _remarks(joined), tuple(examples)
+        tuple(measurement.results()),
+        joined.test,
+        settings,
+        thresholds,
+        joined.unmatched,
+        _remarks(joined),
+        tuple(examples),
+        tuple(reader_study(measurement)),
     )
     for one in joined.unmatched:
         log.info("%s", one)

@@ -12,7 +12,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from hilum import __version__
 from hilum.evaluation.figures import Picture
 from hilum.evaluation.results import MACRO, Result
-from hilum.evaluation.summary import KINDS, SHOWN, Grid, grids
+from hilum.evaluation.summary import KINDS, SHOWN, Grid, grids, reader_grids
 
 if TYPE_CHECKING:
     from hilum.evaluation.evaluator import Evaluation
@@ -59,6 +59,7 @@ def render(evaluation: Evaluation, pictures: Sequence[Picture]) -> str:
         settings=evaluation.settings,
         cards=_cards(evaluation),
         sections=[(HEADINGS[kind], kind, found) for kind, found in by_kind.items() if found],
+        reader_grids=reader_grids(evaluation.readers_together),
         pictures=pictures,
         pictures_of=lambda kind: [p for p in pictures if p.name.startswith(_FIGURES[kind])],
         version=__version__,

@@ -64,6 +64,10 @@ class Measurement:
                 rows += self._difference_rows(first, second, metric)
         return rows
 
+    def pair(self, first: str, second: str, finding: str) -> tuple[Key, Key]:
+        """The keys of two models or readers on the images that both have."""
+        return self._key(first, second, finding), self._key(second, first, finding)
+
     def _all_series(self) -> dict[Key, Series]:
         series: dict[Key, Series] = {}
         for finding in self.sample.findings:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from hilum.evaluation.metrics import CALIBRATION_METRICS, METRICS, RANK_METRICS, THRESHOLD_METRICS
@@ -57,6 +57,56 @@ def grids(results: Iterable[Result]) -> list[Grid]:
             if present:
                 found.append(_grid(model, kind, present, rows))
     return found
+
+
+def reader_grids(results: Sequence[Result]) -> list[Grid]:
+    """What several readers are together, as `hilum.evaluation.reader_study` tells it: agreement, their mean beside each model,
+    and leave-one-reader-out.
+    """
+    grids_ = [_agreement(results), _beside_mean(results), _left_out(results)]
+    return [grid for grid in grids_ if grid.rows]
+
+
+def _agreement(results: Sequence[Result]) -> Grid:
+    kappas = [row for row in results if row.metric in ("cohen_kappa", "fleiss_kappa")]
+    groups = sorted(dict.fromkeys(row.model for row in kappas), key=lambda name: name != "all readers")
+    found = {(row.model, row.finding): row for row in kappas}
+    lines = []
+    for finding in dict.fromkeys(row.finding for row in kappas):
+        cells = [found.get((group, finding)) for group in groups]
+        name = "mean" if finding == MACRO else finding
+        lines.append((name, f"{max((c.n for c in cells if c), default=0):,}", *(number(cell) for cell in cells)))
+    heads = [f"{group} ({'Fleiss' if group == 'all readers' else 'Cohen'})" for group in groups]
+    return Grid("agreement among readers, kappa", "readers", ("finding", "n", *heads), tuple(lines))
+
+
+def _beside_mean(results: Sequence[Result]) -> Grid:
+    """The mean over readers, and every model less it: means over findings."""
+    macros = [row for row in results if row.finding == MACRO and " readers" in row.model and "against" not in row.model]
+    own = [row for row in macros if row.model.startswith("mean of ")]
+    lines = []
+    for row in own:
+        lines.append((row.model, SHOWN[row.metric], f"{row.n:,}", number(row), UNDEFINED))
+    for row in macros:
+        if row.p_value is not None:
+            lines.append((row.model, SHOWN[row.metric], f"{row.n:,}", number(row), f"{row.p_value:.3f}"))
+    return Grid("readers together, means over findings", "readers", ("", "metric", "n", "value", "p"), tuple(lines))
+
+
+def _left_out(results: Sequence[Result]) -> Grid:
+    """Each reader and model against the majority of the other readers: means over findings."""
+    lines = tuple(
+        (
+            row.model,
+            SHOWN[row.metric],
+            f"{row.n:,}",
+            number(row),
+            UNDEFINED if row.p_value is None else f"{row.p_value:.3f}",
+        )
+        for row in results
+        if row.finding == MACRO and "against the" in row.model
+    )
+    return Grid("leave one reader out, means over findings", "readers", ("", "metric", "n", "value", "p"), lines)
 
 
 def number(result: Result | None) -> str:
