@@ -8,6 +8,8 @@ from typing import Any, TypeVar
 
 import torch
 from lightning.fabric import Fabric
+from lightning.fabric.plugins.environments import LightningEnvironment
+from lightning.fabric.utilities.exceptions import MisconfigurationException
 
 from hilum.errors import HilumError, TrainingError
 from hilum.methods.ranks import ALONE, Ranks
@@ -24,25 +26,42 @@ def start_processes(devices: int, nodes: int, precision: str) -> Fabric:
         precision: of Lightning Fabric: 32-true, bf16-mixed, 16-mixed.
 
     Raises:
-        TrainingError: more devices than this machine has GPUs, or the launcher started another number of processes.
+        TrainingError: more devices than this machine has GPUs, the launcher started another number of processes, or the
+            cluster's settings do not fit.
     """
     gpus = torch.cuda.device_count()
     if gpus and devices > gpus:
         raise TrainingError(
             f"--devices {devices}: this machine has {gpus} GPU{'s' * (gpus > 1)}. Give --devices {gpus}."
         )
-    started = int(os.environ.get("WORLD_SIZE") or os.environ.get("SLURM_NTASKS") or 0)
-    many = devices * nodes > 1
-    if many and started > 1 and started != devices * nodes:
+    many, started = devices * nodes > 1, _started(devices * nodes > 1)
+    if started > 1 and started != devices * nodes:
         raise TrainingError(
-            f"--devices {devices} --nodes {nodes} asks for {devices * nodes} processes, and the launcher started {started}. "
-            "Make the two agree."
+            f"--devices {devices} --nodes {nodes} asks for {devices * nodes} process{'es' * many}, and the launcher started "
+            f"{started}. Make the two agree."
         )
-    strategy = "ddp" if many else "auto"
-    fabric = Fabric(accelerator="auto", devices=devices, num_nodes=nodes, strategy=strategy, precision=precision)
-    if many:
-        fabric.launch()
+    # One process asks no cluster: it may well run inside a job of several tasks.
+    strategy, plugins = ("ddp", []) if many else ("auto", [LightningEnvironment()])
+    try:
+        fabric = Fabric(
+            accelerator="auto",
+            devices=devices,
+            num_nodes=nodes,
+            strategy=strategy,
+            precision=precision,
+            plugins=plugins,
+        )
+        if many:
+            fabric.launch()
+    except (ValueError, RuntimeError, MisconfigurationException) as error:  # what Lightning raises of clusters
+        raise TrainingError(f"--devices {devices} --nodes {nodes}: the processes cannot be started: {error}") from error
     return fabric
+
+
+def _started(many: bool) -> int:
+    """How many processes a launcher started; 0 where none did. A job's tasks count for one process only if they run it."""
+    names = ("WORLD_SIZE", "SLURM_STEP_NUM_TASKS", *(("SLURM_NTASKS",) if many else ()))
+    return next((int(os.environ[name]) for name in names if os.environ.get(name)), 0)
 
 
 def ranks_of(fabric: Fabric) -> Ranks:
