@@ -145,8 +145,15 @@ def means(study: Study, rows: Sequence[Row]) -> list[Table]:
             adaptation if part == FULL or adaptation == "zero-shot" else f"{adaptation}, {part} of the training images"
         )
         title = f"{metric.upper()} by dataset: {what.replace('shots of the training images', 'shots')}"
+        least = study.statistics.least_positives
+        few = [one.name for one in study.datasets if _has_no_mean(one.name, here)]
+        notes = (
+            f"{', '.join(few)}: no finding has {least} positive and {least} negative test images, so there is no mean.",
+        )
         slug = f"{adaptation}-{part.replace(' ', '-')}" if part != FULL else adaptation
-        found.append(Table(f"means-{slug}", title, ("model", *(d.name for d in study.datasets)), lines))
+        found.append(
+            Table(f"means-{slug}", title, ("model", *(d.name for d in study.datasets)), lines, notes if few else ())
+        )
     return found
 
 
@@ -197,6 +204,11 @@ def number(row: Row | None, signed: bool = False) -> str:
         return f"{row.value:{form}}"
     star = "*" if signed and (row.low > 0 or row.high < 0) else ""
     return f"{row.value:{form}}{star} ({row.low:{form}} to {row.high:{form}})"
+
+
+def _has_no_mean(dataset: str, here: dict[tuple[str, str], Row]) -> bool:
+    rows = [row for (_, name), row in here.items() if name == dataset]
+    return bool(rows) and all(row.value is None for row in rows)
 
 
 def _is_difference(row: Row, best: Row, less: str) -> bool:
