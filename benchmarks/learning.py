@@ -33,8 +33,8 @@ from hilum.tasks.fitting import fit_probe
 from hilum.tasks.ranking import aurocs
 from hilum.training import pretrain
 
-# Images that an example shows a method.
-PER_EXAMPLE = {"medaug": 2, "refers": 3, "cxr-clip": 2}
+# Images of an example that pass the tower that is trained.
+PER_EXAMPLE = {"refers": 3, "cxr-clip": 2}
 # On sets without reports a method that needs them has nothing to learn from.
 IMAGES_ONLY = ("moco-cxr", "medaug", "s2mts2")
 FRONTAL = "view != 'lateral'"

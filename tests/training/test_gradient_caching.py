@@ -16,7 +16,15 @@ from hilum.training.step import Step, backward
 from hilum.training.stopwatch import Stopwatch
 
 CPU = torch.device("cpu")
-SMALL = ["tower=vit", "side_px=64", "canvas_px=64", "patch_px=16", "vision_width=64", "vision_layers=1", "text_layers=1"]
+SMALL = [
+    "tower=vit",
+    "side_px=64",
+    "canvas_px=64",
+    "patch_px=16",
+    "vision_width=64",
+    "vision_layers=1",
+    "text_layers=1",
+]
 
 
 @pytest.fixture
