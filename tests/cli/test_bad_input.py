@@ -298,7 +298,7 @@ def test_scores_are_not_written_over_a_folder_and_that_is_said_first(tmp_path: P
         (["ingst"], "Did you mean 'ingest'?"),
         (["info", "a", "--jsn"], "--json"),
         (["zeroshot", "m", "a", "--batch-size", "0"], "--batch-size"),
-        (["zeroshot", "m", "a", "--prompts", "chexzro"], "There are: chexzero"),
+        (["zeroshot", "m", "a", "--prompts", "chexzro"], "There are: biovil, chexzero"),
         (["pretrain", "chexzro", "a", "-o", "r"], "Did you mean 'chexzero'?"),
         (["pretrain", "chexzero", "a"], "-o RUN is missing"),
         (["pretrain", "chexzero", "a", "-o", "r", "--precision", "8"], "expected one of 32-true"),
