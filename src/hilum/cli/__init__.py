@@ -19,6 +19,7 @@ COMMANDS = {
     "label": "hilum.cli.label:label",
     "sources": "hilum.cli.sources:sources",
     "evaluate": "hilum.cli.evaluate:evaluate",
+    "methods": "hilum.cli.methods:methods",
     "pretrain": "hilum.cli.pretrain:pretrain",
     "zeroshot": "hilum.cli.zeroshot:zeroshot",
     "write": "hilum.cli.write:write",

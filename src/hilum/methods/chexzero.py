@@ -27,6 +27,7 @@ from hilum.methods.squares import SquareReader
 from hilum.models import Architecture, ClipTokenizer, DualEncoder, Model, Preprocess, Text, Vision, build
 from hilum.models.preprocess import CHEXZERO_MEAN, CHEXZERO_STD
 from hilum.models.released.clip_weights import read_weights
+from hilum.models.text_towers import TextDescription
 
 
 class CheXzero(Recipe):
@@ -182,6 +183,10 @@ class CheXzeroMethod(Method[CheXzero, Pairs, PairBatch]):
     def losses(self, rows: dict[str, Tensor], ranks: Ranks = ALONE) -> dict[str, Tensor]:
         """CLIP's loss."""
         return {"loss": symmetric_nce(rows["images"], rows["texts"], self.encoder.logit_scale, ranks)}
+
+    def architecture(self, text_tower: TextDescription | None = None) -> Architecture:
+        """Of the two towers."""
+        return self.encoder.architecture
 
     def model(self, provenance: dict[str, Any], device: torch.device | str = "cpu") -> Model:
         """The encoder as it is, as a model that can be used and saved (it shares the weights)."""

@@ -27,11 +27,11 @@ from hilum.methods.schedule import Place
 from hilum.methods.text_start import start_text
 from hilum.methods.views import StudyViews
 from hilum.models import Model
-from hilum.models.hf_folder import TextModel
 from hilum.models.image_text import ImageTextArchitecture, ImageTextEncoder
 from hilum.models.image_towers import tower_named
 from hilum.models.preprocess_kinds import PadThenResize
 from hilum.models.projections import Projection
+from hilum.models.text_towers import Bert, TextDescription
 from hilum.models.tower_weights import imagenet_statistics, load_pretrained
 
 
@@ -167,7 +167,7 @@ class ConVIRTMethod(Method[ConVIRT, SentenceStudies, ImageSentenceBatch]):
                 f"recipe convirt: text_model={recipe.text_model} starts from random weights, and frozen_layers="
                 f"{recipe.frozen_layers} would leave them random. Give --set frozen_layers=none, or a folder with weights."
             )
-        encoder = ImageTextEncoder(self._architecture(text))
+        encoder = ImageTextEncoder(self.architecture(text.tower.description))
         encoder.text_tower = text.tower
         load_pretrained(encoder.image_tower, recipe.init)
         self.adopt(encoder, text.tokenizer)
@@ -250,10 +250,11 @@ class ConVIRTMethod(Method[ConVIRT, SentenceStudies, ImageSentenceBatch]):
         """The two towers and their projections, as a model (it shares the weights)."""
         return Model(self.encoder, self.preprocess, self.tokenizer, provenance, device)
 
-    def _architecture(self, text: TextModel) -> ImageTextArchitecture:
+    def architecture(self, text_tower: TextDescription | None = None) -> ImageTextArchitecture:
+        """Both towers, each with two layers of projection; the paper's text tower where none is given."""
         return ImageTextArchitecture(
             image_tower=self.tower,
-            text_tower=text.tower.description,
+            text_tower=text_tower or Bert(),
             embed_dim=self.recipe.embed_dim,
             pooling=self.recipe.pooling,
             image_projection=Projection(form="mlp-relu"),

@@ -33,6 +33,7 @@ from hilum.models.image_text import ImageTextArchitecture, ImageTextEncoder
 from hilum.models.image_towers import tower_named
 from hilum.models.pixel_statistics import HALF_MEAN, HALF_STD, IMAGENET_MEAN, IMAGENET_STD
 from hilum.models.preprocess_kinds import ShorterSideCrop
+from hilum.models.text_towers import Bert, TextDescription
 from hilum.models.tower_weights import load_pretrained
 
 
@@ -181,13 +182,7 @@ class CXRCLIPMethod(Method[CXRCLIP, Studies, TwoViewBatch]):
         said = [text for share in shares for text in self._training_texts(share)]
         text = start_text(recipe.text_model, said, recipe.context, recipe.vocabulary)
         self.tokenizer = text.tokenizer
-        architecture = ImageTextArchitecture(
-            image_tower=self.tower,
-            text_tower=text.tower.description,
-            embed_dim=recipe.embed_dim,
-            pooling=recipe.pooling,
-        )
-        self.encoder = ImageTextEncoder(architecture)
+        self.encoder = ImageTextEncoder(self.architecture(text.tower.description))
         self.encoder.text_tower = text.tower
         load_pretrained(self.encoder.image_tower, recipe.init)
 
@@ -256,6 +251,15 @@ class CXRCLIPMethod(Method[CXRCLIP, Studies, TwoViewBatch]):
             text_weight=self.recipe.text_weight,
             smoothing=self.recipe.label_smoothing if self.training else 0.0,
             ranks=ranks,
+        )
+
+    def architecture(self, text_tower: TextDescription | None = None) -> ImageTextArchitecture:
+        """Both towers, each with a linear projection; the paper's text tower where none is given."""
+        return ImageTextArchitecture(
+            image_tower=self.tower,
+            text_tower=text_tower or Bert(),
+            embed_dim=self.recipe.embed_dim,
+            pooling=self.recipe.pooling,
         )
 
     def model(self, provenance: dict[str, Any], device: torch.device | str = "cpu") -> Model:

@@ -31,6 +31,7 @@ from hilum.models.gloria_text import training_sentences
 from hilum.models.image_towers import tower_named
 from hilum.models.pixel_statistics import HALF_MEAN, HALF_STD
 from hilum.models.preprocess_kinds import LongerSidePadCrop
+from hilum.models.text_towers import Bert, TextDescription
 from hilum.models.tower_weights import load_pretrained
 from hilum.reports import report_text
 
@@ -169,13 +170,8 @@ class GLoRIAMethod(Method[GLoRIA, ImagesWithSentences, ImageSentenceBatch]):
                 f"recipe gloria: text_layers={recipe.text_layers}, but text_model={recipe.text_model} has {layers} layers. "
                 f"Give --set text_layers={layers}."
             )
-        architecture = GloriaArchitecture(
-            image_tower=self.tower,
-            text_tower=text.tower.description,
-            upsample_px=recipe.upsample_px,
-            text_layers=recipe.text_layers,
-            slots=text.tokenizer.context_length,
-            last_id=text.tokenizer.last_id,
+        architecture = self.architecture(text.tower.description).model_copy(
+            update={"slots": text.tokenizer.context_length, "last_id": text.tokenizer.last_id}
         )
         encoder = GloriaEncoder(architecture)
         encoder.text_tower = text.tower
@@ -271,6 +267,16 @@ class GLoRIAMethod(Method[GLoRIA, ImagesWithSentences, ImageSentenceBatch]):
             loss = loss + recipe.local_weight * (to_text + to_image)
             parts |= {"local_to_text": to_text, "local_to_image": to_image}
         return {"loss": loss, **parts}
+
+    def architecture(self, text_tower: TextDescription | None = None) -> GloriaArchitecture:
+        """Both towers and the projections of an image; the paper's text tower where none is given."""
+        return GloriaArchitecture(
+            image_tower=self.tower,
+            text_tower=text_tower or Bert(),
+            upsample_px=self.recipe.upsample_px,
+            text_layers=self.recipe.text_layers,
+            slots=self.recipe.context,
+        )
 
     def model(self, provenance: dict[str, Any], device: torch.device | str = "cpu") -> Model:
         """The encoder as it is, as a model (it shares the weights)."""

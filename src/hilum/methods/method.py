@@ -16,6 +16,7 @@ from typing import Any, ClassVar, Generic, TypeVar
 
 import numpy as np
 import torch
+from pydantic import BaseModel
 from torch import Tensor, nn
 
 from hilum.archive import Archive
@@ -23,6 +24,7 @@ from hilum.methods.batch import Batch
 from hilum.methods.ranks import ALONE, Ranks
 from hilum.methods.recipe import Recipe
 from hilum.models import Model
+from hilum.models.text_towers import TextDescription
 
 R = TypeVar("R", bound=Recipe)
 E = TypeVar("E", bound="Examples")
@@ -189,6 +191,14 @@ class Method(nn.Module, ABC, Generic[R, E, B]):
             return [{"params": trained, "weight_decay": decay, "rate": 1.0}]
         groups = [([p for p in trained if p.ndim >= 2], decay), ([p for p in trained if p.ndim < 2], 0.0)]
         return [{"params": params, "weight_decay": wd, "rate": 1.0} for params, wd in groups if params]
+
+    @abstractmethod
+    def architecture(self, text_tower: TextDescription | None = None) -> BaseModel:
+        """What the exported encoder is built from, known before any data is.
+
+        Args:
+            text_tower: the text tower of a method that starts its own in `prepare`; others have no use for it.
+        """
 
     @abstractmethod
     def model(self, provenance: dict[str, Any], device: torch.device | str = "cpu") -> Model:

@@ -32,6 +32,7 @@ from hilum.models.image_towers import TowerDescription, build_tower, tower_named
 from hilum.models.pixel_statistics import CHEXPERT_MEAN, CHEXPERT_STD, IMAGENET_MEAN, IMAGENET_STD
 from hilum.models.preprocess import Preprocessing
 from hilum.models.preprocess_kinds import ShorterSideCrop
+from hilum.models.text_towers import TextDescription
 from hilum.models.tower_weights import load_pretrained
 
 SHUFFLE = 0  # what `drawn` is asked for: the order of shuffled batch statistics
@@ -163,7 +164,7 @@ class MomentumContrast(Method[R, E, B]):
         self._plan = plan(
             recipe.name if recipe.augmentation == "chexpert" else recipe.augmentation, side_px=recipe.side_px
         )
-        self._seed = int(torch.randint(2**62, ()))
+        self._seed = int(torch.randint(2**62, (), device="cpu"))
         self._step = 0
 
     def _preprocess(self) -> ShorterSideCrop:
@@ -222,6 +223,10 @@ class MomentumContrast(Method[R, E, B]):
     def key_facts(self, batch: B, ranks: Ranks) -> dict[str, Tensor]:
         """For each of `facts` (world * N,) int64: what goes into the queue beside the keys."""
         return {}
+
+    def architecture(self, text_tower: TextDescription | None = None) -> ImageArchitecture:
+        """Of the query encoder."""
+        return self.query.architecture
 
     def model(self, provenance: dict[str, Any], device: torch.device | str = "cpu") -> Model:
         """The query encoder, its pooled features as embeddings (it shares the weights)."""

@@ -37,6 +37,7 @@ from hilum.models.hf_folder import TextModel
 from hilum.models.image_encoder import ImageArchitecture, ImageEncoder
 from hilum.models.image_towers import TowerDescription, tower_named
 from hilum.models.preprocess_kinds import Squash
+from hilum.models.text_towers import TextDescription
 from hilum.models.tower_weights import load_pretrained
 
 # As released: what weight decay spares, by name and with its case ("LayerNorm" is no "norm").
@@ -367,6 +368,10 @@ class RefersMethod(Method[Refers, Studies, StudyBatch]):
         ids, _ = decode(self.generator, fused, pieces.start_id, pieces.end_id, beams=beams, never=pieces.never)
         self.train(was_training)
         return [pieces.text(row) for row in ids.tolist()]
+
+    def architecture(self, text_tower: TextDescription | None = None) -> ImageArchitecture:
+        """Of the image tower."""
+        return self.encoder.architecture
 
     def model(self, provenance: dict[str, Any], device: torch.device | str = "cpu") -> Model:
         """The image tower, its class token as embeddings (it shares the weights)."""

@@ -30,6 +30,7 @@ from hilum.models import Model
 from hilum.models.image_encoder import ImageArchitecture, ImageEncoder, ProjectionHead
 from hilum.models.image_towers import TowerDescription, build_tower, tower_named
 from hilum.models.preprocess_kinds import Squash
+from hilum.models.text_towers import TextDescription
 from hilum.models.tower_weights import load_pretrained
 
 SHUFFLE = 0  # what `drawn` is asked for: the order of shuffled batch statistics
@@ -137,7 +138,7 @@ class S2MTS2Method(Method[S2MTS2, Radiographs, Views]):
         self.queue = Queue(recipe.dim, recipe.queue)
         self.spread_weight = recipe.spread_weight(0, 1)
         self._plan = _plan(recipe)
-        self._seed, self._step = int(torch.randint(2**62, ())), 0
+        self._seed, self._step = int(torch.randint(2**62, (), device="cpu")), 0
 
     def collect(self, share: Share, split: str, most: int | None = None) -> Radiographs:
         """The images of a split; see `Method.collect`."""
@@ -198,6 +199,10 @@ class S2MTS2Method(Method[S2MTS2, Radiographs, Views]):
             return
         # Paper: means as they are, shorter the more the views differ, so old images count less. Here: unit vectors.
         self.queue.put(ranks.gather_constant(F.normalize(means, dim=-1)))
+
+    def architecture(self, text_tower: TextDescription | None = None) -> ImageArchitecture:
+        """Of the query encoder."""
+        return self.query.architecture
 
     def model(self, provenance: dict[str, Any], device: torch.device | str = "cpu") -> Model:
         """The query encoder, its pooled features as embeddings (it shares the weights)."""
