@@ -72,6 +72,14 @@ def test_features_wait_for_another_writer(tmp_path: Path, monkeypatch: pytest.Mo
     assert len(tries) == 2
 
 
+def test_an_archive_that_cannot_be_written_gives_features_and_keeps_none(tmp_path: Path) -> None:
+    place = make_small_archive(tmp_path / "archive")
+    model = tiny_model(3)
+    found = features(model, Archive.open(f"file://{place}"), ["i3", "i1"])
+    assert not Archive.open(place).embedding_keys()
+    np.testing.assert_allclose(found, features(model, place, ["i3", "i1"]), atol=1e-5)
+
+
 def test_an_unknown_image_is_refused(model: Model, labeled_archive: Path) -> None:
     with pytest.raises(UsageError, match=r"no image 'x9' .1 such"):
         features(model, labeled_archive, ["i0", "x9"])

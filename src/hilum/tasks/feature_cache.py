@@ -6,6 +6,7 @@ import contextlib
 import time
 from collections.abc import Iterator
 from os import PathLike
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -60,7 +61,11 @@ def features(
     kept = _kept(archive, model)
     new = [one for one in dict.fromkeys(wanted) if one not in kept.place]
     if new:
-        _compute(model, archive, new, np.array([row_of[one] for one in new], np.int64), batch_size, on_batch)
+        rows = np.array([row_of[one] for one in new], np.int64)
+        if not isinstance(archive.path, Path):  # behind a URI an archive is read only: nothing can be kept in it
+            chunks = [features_of_squares(model, one) for _, one in read_ahead(model, archive, rows, batch_size)]
+            return _joined(kept, new, np.concatenate(chunks), wanted)
+        _compute(model, archive, new, rows, batch_size, on_batch)
         kept = _kept(archive, model)
     return kept.vectors[[kept.place[one] for one in wanted]]
 
@@ -70,6 +75,12 @@ class _Kept:
 
     def __init__(self, place: dict[str, int], vectors: np.ndarray) -> None:
         self.place, self.vectors = place, vectors
+
+
+def _joined(kept: _Kept, new: list[str], vectors: np.ndarray, wanted: list[str]) -> np.ndarray:
+    """Kept and new vectors of chosen images, in their order."""
+    place = {one: row for row, one in enumerate(new)}
+    return np.stack([vectors[place[one]] if one in place else kept.vectors[kept.place[one]] for one in wanted])
 
 
 def key_of(model: Model) -> str:
