@@ -48,6 +48,18 @@ def test_several_archives_train_one_model(call: Call, small_archive: Path, tmp_p
     assert made["steps"] == (48 + 24) // 16
 
 
+def test_of_several_processes_the_first_alone_tells(
+    call: Call, small_archive: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("hilum.training.processes.is_first", lambda: False)
+    more = settings("epochs=0.34")
+    code, out, err = call("pretrain", "chexzero", small_archive, "-o", tmp_path / "run", "--tiny", "--profile", *more)
+    assert code == 0
+    assert out == ""
+    assert "where the time went" not in err
+    assert "kept step" not in err
+
+
 def test_dry_run_shows_a_variant_s_settings(call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "200")
     code, out, _ = call("pretrain", "cxr-clip", "--variant", "m+c", "--dry-run")

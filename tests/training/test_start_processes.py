@@ -11,7 +11,7 @@ import torch
 from hilum.errors import TrainingError
 from hilum.methods.ranks import ALONE
 from hilum.training import loop
-from hilum.training.processes import first_does, ranks_of, start_processes
+from hilum.training.processes import first_does, is_first, ranks_of, start_processes
 
 
 @pytest.fixture
@@ -64,6 +64,27 @@ def test_a_job_whose_settings_do_not_fit_is_refused_with_the_cluster_s_reason(
     monkeypatch.setenv("SLURM_NTASKS", "2")
     with pytest.raises(TrainingError, match=r"cannot be started: .*ntasks-per-node"):
         start_processes(2, 1, "32-true")
+
+
+@pytest.mark.parametrize(
+    ("variables", "first"),
+    [
+        ({}, True),
+        ({"RANK": "0", "LOCAL_RANK": "0"}, True),
+        ({"RANK": "4", "LOCAL_RANK": "0"}, False),  # the first of torchrun's second machine
+        ({"LOCAL_RANK": "1"}, False),  # started by the first process itself
+        ({"SLURM_PROCID": "0", "SLURM_LOCALID": "0"}, True),
+        ({"SLURM_PROCID": "3"}, False),
+    ],
+)
+def test_one_process_speaks_whoever_started_it(
+    monkeypatch: pytest.MonkeyPatch, variables: dict[str, str], first: bool
+) -> None:
+    for name in ("RANK", "LOCAL_RANK", "NODE_RANK", "SLURM_PROCID"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    assert is_first() is first
 
 
 def test_a_batch_that_does_not_divide_by_the_processes_is_refused_with_one_that_does() -> None:

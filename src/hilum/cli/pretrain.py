@@ -69,7 +69,9 @@ def pretrain(
         raise UsageError(f"--precision {precision}: expected one of {', '.join(PRECISIONS)}.")
     if out.is_file():
         raise UsageError(f"-o {out} is a file; expected a folder for the model, made if it is not there.")
-    console = Console(stderr=True)
+    from hilum.training.processes import is_first
+
+    console = Console(stderr=True, quiet=not is_first())  # of several processes one tells
     options = {
         "tiny": tiny,
         "variant": variant,
@@ -86,7 +88,8 @@ def pretrain(
     if profiled and done.shares:
         _show_profile(done, console)
     _show(done, console)
-    typer.echo(done.folder)
+    if is_first():
+        typer.echo(done.folder)
 
 
 def _run_with_progress(

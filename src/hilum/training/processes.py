@@ -64,6 +64,12 @@ def _started(many: bool) -> int:
     return next((int(os.environ[name]) for name in names if os.environ.get(name)), 0)
 
 
+def is_first() -> bool:
+    """Whether this process is the first of all, which alone speaks to the user; known before any process meets another."""
+    ranks = ("RANK", "SLURM_PROCID", "NODE_RANK", "LOCAL_RANK")
+    return all(int(os.environ.get(name) or 0) == 0 for name in ranks)
+
+
 def ranks_of(fabric: Fabric) -> Ranks:
     """This process among the others, as methods see it."""
     return Ranks(fabric.global_rank, fabric.world_size) if fabric.world_size > 1 else ALONE
