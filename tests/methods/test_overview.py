@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 import torch
 
@@ -78,6 +80,18 @@ def test_a_tiny_tower_is_counted_as_it_is_built() -> None:
     encoder = ImageEncoder(ImageArchitecture(tower=tower_named("resnet-tiny")))
     assert size.parameters == sum(weight.numel() for weight in encoder.parameters())
     assert size.feature_width == encoder.image_features(torch.zeros(2, 3, 64, 64)).shape[1]
+
+
+def test_the_table_in_the_documentation_is_what_is_counted(sizes: dict[str, Size]) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "pretraining.md").read_text(encoding="utf-8")
+    rows = [
+        [cell.strip() for cell in line.strip("|").split("|")] for line in page.splitlines() if line.startswith("| ")
+    ]
+    written = {row[0]: row[1:] for row in rows if row[0] in sizes and len(row) == 8}
+    for name, size in sizes.items():
+        counts = (f"{n:,}" for n in (size.feature_width, size.probed, size.finetuned))
+        shared = str(size.shared_dim or "")
+        assert written[name] == [size.backbone, f"{size.input_px} px", *counts, shared, f"{size.parameters:,}"]
 
 
 def test_counting_changes_neither_the_device_nor_the_random_numbers() -> None:
