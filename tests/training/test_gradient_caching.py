@@ -11,7 +11,6 @@ from lightning.fabric import Fabric
 from hilum.archive import Archive
 from hilum.methods import find_method
 from hilum.methods.method import Method, Share
-from hilum.methods.ranks import ALONE
 from hilum.training.step import Step, backward
 from hilum.training.stopwatch import Stopwatch
 
@@ -43,7 +42,7 @@ def gradients(method: Method, archive: Path, chunk: int | None) -> tuple[float, 
     fabric = Fabric(accelerator="cpu", devices=1)
     module = fabric.setup(Step(method))
     method.zero_grad(set_to_none=True)
-    losses, _ = backward(module, batch, ALONE, fabric, Stopwatch(CPU), chunk)
+    losses, _ = backward(module, batch, fabric, Stopwatch(CPU), chunk)
     return float(losses["loss"]), {name: p.grad.clone() for name, p in method.named_parameters()}
 
 

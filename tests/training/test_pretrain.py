@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -18,6 +19,7 @@ from tests.conftest import make_small_archive
 import hilum
 from hilum.archive import Archive
 from hilum.errors import HilumError, ModelError, RecipeError, TrainingError, UsageError
+from hilum.methods.chexzero import CheXzeroMethod
 from hilum.training import Progress, pretrain
 
 FAST = [
@@ -183,6 +185,24 @@ def test_a_refused_batch_size_leaves_the_folder_for_the_next_try(small_archive: 
     with pytest.raises(TrainingError, match="larger than"):
         pretrain("chexzero", small_archive, tmp_path / "run", tiny=True, settings=[*FAST, "batch_size=500"])
     pretrain("chexzero", small_archive, tmp_path / "run", tiny=True, settings=[*FAST, "batch_size=24", "epochs=1"])
+
+
+@pytest.mark.parametrize("chunk", ["none", "5"])
+def test_mixed_precision_trains_and_keeps_its_losses_in_float32(
+    small_archive: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, chunk: str
+) -> None:
+    seen: set[tuple[torch.dtype, bool]] = set()
+
+    def losses(self: Any, rows: dict[str, torch.Tensor], ranks: Any) -> dict[str, torch.Tensor]:
+        seen.add((rows["images"].dtype, torch.is_autocast_enabled("cpu")))
+        return genuine(self, rows, ranks)
+
+    genuine = CheXzeroMethod.losses
+    monkeypatch.setattr(CheXzeroMethod, "losses", losses)
+    settings = [*FAST, "epochs=1", f"chunk={chunk}"]
+    pretrain("chexzero", small_archive, tmp_path / "run", tiny=True, settings=settings, precision="bf16-mixed")
+    assert seen == {(torch.float32, False)}
+    assert hilum.Model.load(tmp_path / "run").embed_texts(["effusion"]).dtype == np.float32
 
 
 def test_an_unknown_method_is_refused_with_a_suggestion(small_archive: Path, tmp_path: Path) -> None:

@@ -85,7 +85,7 @@ def train(
         torch.nn.SyncBatchNorm.convert_sync_batchnorm(method)
     if compiled:
         method.encode = torch.compile(method.encode)  # type: ignore[method-assign]
-    module, optimizer = fabric.setup(Step(method), optimizer)
+    module, optimizer = fabric.setup(Step(method, ranks), optimizer)
     state = load_state(folder / LAST)
     done, best, history = 0, None, []
     if state is not None:
@@ -112,7 +112,7 @@ def train(
         with watch("augment"), torch.no_grad():
             batch = method.augment(batch, torch.Generator().manual_seed(own))
         optimizer.zero_grad(set_to_none=True)
-        losses, rows = backward(module, batch, ranks, fabric, watch, recipe.chunk, own)
+        losses, rows = backward(module, batch, fabric, watch, recipe.chunk, own)
         loss = float(ranks.mean(losses["loss"]))
         if not np.isfinite(loss):
             _refuse_not_finite(folder, step, loss, examples.ids_at(plan.picks(step)))

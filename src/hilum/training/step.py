@@ -12,29 +12,31 @@ from torch import Tensor, nn
 
 from hilum.methods.batch import Batch
 from hilum.methods.method import Method, in_float32
-from hilum.methods.ranks import Ranks
+from hilum.methods.ranks import ALONE, Ranks
 from hilum.training.stopwatch import Stopwatch
 
 
 class Step(nn.Module):
-    """What is wrapped for several devices: the whole loss of a batch, or the cached gradients of a part of it."""
+    """What is wrapped for several devices: the whole loss of a batch, or the cached gradients of a part of it.
 
-    def __init__(self, method: Method) -> None:
+    The processes are told once: what is passed to `forward`, Lightning takes apart to convert it.
+    """
+
+    def __init__(self, method: Method, ranks: Ranks = ALONE) -> None:
         super().__init__()
-        self.method = method
+        self.method, self.ranks = method, ranks
 
-    def forward(self, batch: Batch, ranks: Ranks, cached: dict[str, Tensor] | None = None) -> Any:
+    def forward(self, batch: Batch, cached: dict[str, Tensor] | None = None) -> Any:
         """(losses, rows) of an augmented batch; with `cached`, the scalar whose gradient is that of the loss."""
         if cached is None:
-            return self.method(batch, None, ranks)
-        rows = self.method.encode(batch, ranks)
+            return self.method(batch, None, self.ranks)
+        rows = self.method.encode(batch, self.ranks)
         return sum((in_float32({k: rows[k]})[k] * gradient).sum() for k, gradient in cached.items())
 
 
 def backward(
     module: Any,
     batch: Batch,
-    ranks: Ranks,
     fabric: Fabric,
     watch: Stopwatch,
     chunk: int | None = None,
@@ -45,7 +47,6 @@ def backward(
     Args:
         module: a `Step` set up by Fabric.
         batch: augmented, on the device.
-        ranks: the processes.
         fabric: whose precision and devices are used.
         watch: told the time of `forward` and `backward`.
         chunk: most examples encoded at once; None: all.
@@ -56,19 +57,19 @@ def backward(
     """
     if chunk is None or chunk >= len(batch):
         with watch("forward"):
-            losses, rows = module(batch, ranks)
+            losses, rows = module(batch)
         with watch("backward"):
             fabric.backward(losses["loss"])
     else:
         with watch("forward"):
-            losses, rows, cached, direct = _cache(module, batch, ranks, fabric, chunk, seed)
+            losses, rows, cached, direct = _cache(module, batch, fabric, chunk, seed)
         with watch("backward"):
-            _pass_on(module, batch, ranks, fabric, chunk, seed, cached, direct)
+            _pass_on(module, batch, fabric, chunk, seed, cached, direct)
     return {k: v.detach() for k, v in losses.items()}, {k: v.detach() for k, v in rows.items()}
 
 
 def _cache(
-    module: Any, batch: Batch, ranks: Ranks, fabric: Fabric, chunk: int, seed: int
+    module: Any, batch: Batch, fabric: Fabric, chunk: int, seed: int
 ) -> tuple[dict[str, Tensor], dict[str, Tensor], dict[str, Tensor], list[tuple[Tensor, Tensor]]]:
     """Gradient caching (Gao et al. 2021, "Scaling deep contrastive learning batch size under memory limited setup").
 
@@ -76,7 +77,8 @@ def _cache(
     (`_pass_on`) each part is encoded again, the same way, and these gradients are passed on. Memory is that of one part's
     towers and of the rows. Normalization layers see each part as a batch.
     """
-    method: Method = module.module.method
+    step: Step = module.module
+    method, ranks = step.method, step.ranks
     with torch.no_grad(), fabric.autocast(), _running_averages_kept(method):
         encoded = []
         for number, part in enumerate(_parts(batch, chunk)):
@@ -98,7 +100,6 @@ def _cache(
 def _pass_on(
     module: Any,
     batch: Batch,
-    ranks: Ranks,
     fabric: Fabric,
     chunk: int,
     seed: int,
@@ -110,7 +111,7 @@ def _pass_on(
         last = number == len(parts) - 1
         torch.manual_seed(seed + number)
         with fabric.no_backward_sync(module, enabled=not last and fabric.world_size > 1):
-            share = module(part, ranks, {k: g[start : start + len(part)] for k, g in cached.items()})
+            share = module(part, {k: g[start : start + len(part)] for k, g in cached.items()})
             if last and direct:
                 share = share + sum((p * g).sum() for p, g in direct)
             fabric.backward(share)
