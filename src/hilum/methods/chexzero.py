@@ -19,7 +19,7 @@ from hilum.errors import TrainingError
 from hilum.imaging.augment import light
 from hilum.methods.batch import Batch
 from hilum.methods.contrast import symmetric_nce
-from hilum.methods.method import Examples, Method, Share
+from hilum.methods.method import Examples, Method, Share, spread
 from hilum.methods.ranks import ALONE, Ranks
 from hilum.methods.recipe import Recipe
 from hilum.methods.reports import refuse_no_texts, study_texts
@@ -142,8 +142,7 @@ class CheXzeroMethod(Method[CheXzero, Pairs, PairBatch]):
         keep = np.array([i for i, caption in enumerate(captions) if caption.strip()], np.int64)
         if split == "train" and not len(keep):
             refuse_no_texts(share, split, without)
-        if most is not None and len(keep) > most:
-            keep = keep[np.linspace(0, len(keep) - 1, most).astype(np.int64)]
+        keep = keep[spread(len(keep), most)]
         texts = [captions[i] for i in keep]
         reader = SquareReader(
             share.archive,

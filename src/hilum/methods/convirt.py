@@ -17,7 +17,7 @@ from hilum.errors import RecipeError
 from hilum.imaging.augment import Pictures, augment, plan
 from hilum.methods.contrast import two_way_nce
 from hilum.methods.image_sentence import ImageSentenceBatch, sentences_cut, training_texts
-from hilum.methods.method import Examples, Method, Share
+from hilum.methods.method import Examples, Method, Share, spread
 from hilum.methods.pictures import PictureReader, plain_squares
 from hilum.methods.ranks import ALONE, Ranks
 from hilum.methods.recipe import Recipe
@@ -190,8 +190,7 @@ class ConVIRTMethod(Method[ConVIRT, SentenceStudies, ImageSentenceBatch]):
         without = len(views) - len(kept)
         if split == "train" and not kept:
             refuse_no_texts(share, split, without)
-        if most is not None and len(kept) > most:
-            kept = [kept[i] for i in np.linspace(0, len(kept) - 1, most).astype(int)]
+        kept = [kept[i] for i in spread(len(kept), most)]
         views = views.only(kept)
         sentences = [of_study[study_id] for study_id in views.study_ids]
         ids = images["image_id"].to_pylist()

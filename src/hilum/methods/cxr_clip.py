@@ -21,7 +21,7 @@ from hilum.methods.batch import Batch
 from hilum.methods.cxr_clip_loss import study_contrast
 from hilum.methods.cxr_clip_studies import PROMPTS, StudyText, texts_of_archive
 from hilum.methods.label_texts import load_bank
-from hilum.methods.method import Examples, Method, Share
+from hilum.methods.method import Examples, Method, Share, spread
 from hilum.methods.pictures import PictureReader, plain_squares
 from hilum.methods.ranks import ALONE, Ranks
 from hilum.methods.recipe import Recipe
@@ -195,8 +195,7 @@ class CXRCLIPMethod(Method[CXRCLIP, Studies, TwoViewBatch]):
         without = len(views) - len(kept)
         if split == "train" and not kept:
             refuse_no_texts(share, split, without)
-        if most is not None and len(kept) > most:
-            kept = [kept[i] for i in np.linspace(0, len(kept) - 1, most).astype(int)]
+        kept = [kept[i] for i in spread(len(kept), most)]
         views = views.only(kept)
         texts = [of_study[study_id] for study_id in views.study_ids]
         ids = images["image_id"].to_pylist()

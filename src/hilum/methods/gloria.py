@@ -19,7 +19,7 @@ from hilum.errors import RecipeError, TrainingError
 from hilum.imaging.augment import Pictures, augment, plan
 from hilum.methods.gloria_loss import global_contrast, local_contrast
 from hilum.methods.image_sentence import ImageSentenceBatch, sentences_cut, training_texts
-from hilum.methods.method import Examples, Method, Share
+from hilum.methods.method import Examples, Method, Share, spread
 from hilum.methods.pictures import PictureReader, plain_squares
 from hilum.methods.ranks import ALONE, Ranks
 from hilum.methods.recipe import Recipe
@@ -204,8 +204,7 @@ class GLoRIAMethod(Method[GLoRIA, ImagesWithSentences, ImageSentenceBatch]):
         without = len(said) - len(kept)
         if split == "train" and not len(kept):
             refuse_no_texts(share, split, without)
-        if most is not None and len(kept) > most:
-            kept = kept[np.linspace(0, len(kept) - 1, most).astype(np.int64)]
+        kept = kept[spread(len(kept), most)]
         sentences = [said[i] for i in kept]
         ids = images["image_id"].take(kept).to_pylist()
         counts = {

@@ -22,7 +22,7 @@ from hilum.methods.hard_negatives import Facts
 from hilum.methods.method import Examples, Share
 from hilum.methods.moco_cxr import MoCoCXR, MomentumContrast, Views, images_of, told
 from hilum.methods.patient_pairs import FRONTAL, LATERAL, UNKNOWN, PatientPairs, Policy, laterality_of
-from hilum.methods.pictures import PictureReader
+from hilum.methods.pictures import PictureReader, plain_squares
 from hilum.methods.ranks import ALONE, Ranks
 from hilum.models.image_towers import TowerDescription
 
@@ -208,7 +208,7 @@ class MedAugMethod(MomentumContrast[MedAug, PatientImages, PairViews]):
         return PairViews(
             pixels=own.pixels,
             sizes=own.sizes,
-            views=self.plain_views(own)[:, None].repeat(1, 2, 1, 1) if rng is None else None,
+            views=plain_squares(own, self.preprocess)[:, None].repeat(1, 2, 1, 1) if rng is None else None,
             partner_pixels=other.pixels,
             partner_sizes=other.sizes,
             facts=torch.from_numpy(examples.facts[picks]),

@@ -10,7 +10,6 @@ from __future__ import annotations
 import hashlib
 import json
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Generic, TypeVar
 
@@ -210,9 +209,13 @@ def in_float32(rows: dict[str, Tensor]) -> dict[str, Tensor]:
     return {k: v.float() if v.is_floating_point() else v for k, v in rows.items()}
 
 
-def split_rows(archive: Archive, split: str, most: int | None, columns: list[str]) -> Iterator[dict[str, Any]]:
-    """Images of a split with the columns asked for, `row` included; `most` of them, spread evenly."""
-    table = archive.images(["row", *columns], where=f"split = '{split}'")
-    if most is not None and table.num_rows > most:
-        table = table.take(np.linspace(0, table.num_rows - 1, most).astype(np.int64))
-    yield from table.to_pylist()
+def spread(count: int, most: int | None) -> np.ndarray:
+    """Positions of at most `most` of `count` things, evenly over all of them: (min(count, most),) int64.
+
+    Example:
+        >>> spread(9, 3).tolist(), spread(2, 3).tolist()
+        ([0, 4, 8], [0, 1])
+    """
+    if most is None or count <= most:
+        return np.arange(count)
+    return np.linspace(0, count - 1, most).astype(np.int64)

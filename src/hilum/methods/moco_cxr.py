@@ -20,9 +20,9 @@ from torch import Tensor
 
 from hilum.imaging.augment import Pictures, augment, plan
 from hilum.methods.batch import Batch
-from hilum.methods.method import Examples, Method, Share
+from hilum.methods.method import Examples, Method, Share, spread
 from hilum.methods.moco import Queue, check_queue, contrast, drawn, encode_shuffled, first_among, first_is_right, follow
-from hilum.methods.pictures import PictureReader
+from hilum.methods.pictures import PictureReader, plain_squares
 from hilum.methods.ranks import ALONE, Ranks
 from hilum.methods.recipe import Recipe
 from hilum.methods.schedule import Place
@@ -115,6 +115,14 @@ class Radiographs(Examples):
 
     pictures: PictureReader | None = None
 
+    @classmethod
+    def of(cls, share: Share, split: str, most: int | None, canvas_px: int) -> Radiographs:
+        """The images of a split, at most so many, read at a longer side of `canvas_px`."""
+        images = images_of(share, split, ["image_id"], most)
+        ids = images["image_id"].to_pylist()
+        reader = PictureReader(share.archive, images["row"].to_numpy(), ids, canvas_px)
+        return cls(ids, {"images": len(ids)}, [], reader)
+
 
 @dataclass
 class Views(Batch):
@@ -180,14 +188,6 @@ class MomentumContrast(Method[R, E, B]):
         both = Pictures(torch.cat([of_query.pixels, of_key.pixels]), torch.cat([of_query.sizes, of_key.sizes]))
         return torch.stack(augment(both, self._plan, self.recipe.side_px, draws).chunk(2), dim=1)
 
-    def plain_views(self, pictures: Pictures) -> Tensor:
-        """Squares (N, S, S) uint8 as the exported model sees the pictures."""
-        whole = [
-            pixels[:height, :width].numpy()
-            for pixels, (height, width) in zip(pictures.pixels, pictures.sizes.tolist(), strict=True)
-        ]
-        return torch.from_numpy(self.preprocess.squares(whole))
-
     def encode(self, batch: B, ranks: Ranks = ALONE) -> dict[str, Tensor]:
         """`query` and `key`, each (N, dim), not normalized; keys come from a shuffled batch, without gradients."""
         assert batch.views is not None
@@ -248,19 +248,16 @@ class MoCoCXRMethod(MomentumContrast[MoCoCXR, Radiographs, Views]):
 
     def collect(self, share: Share, split: str, most: int | None = None) -> Radiographs:
         """The images of a split; see `Method.collect`."""
-        images = images_of(share, split, ["image_id"], most)
-        ids = images["image_id"].to_pylist()
-        reader = PictureReader(share.archive, images["row"].to_numpy(), ids, self.recipe.canvas_px)
-        return Radiographs(ids, {"images": len(ids)}, [], reader)
+        return Radiographs.of(share, split, most, self.recipe.canvas_px)
 
     def read(self, examples: Radiographs, picks: np.ndarray, rng: np.random.Generator | None) -> Views:
         """The pictures at `picks`; without `rng` both views are as the exported model sees them."""
         assert examples.pictures is not None
         pictures = examples.pictures.read(picks)
         batch = Views(pictures.pixels, pictures.sizes)
-        return (
-            batch if rng is not None else replace(batch, views=self.plain_views(pictures)[:, None].repeat(1, 2, 1, 1))
-        )
+        if rng is not None:
+            return batch
+        return replace(batch, views=plain_squares(pictures, self.preprocess)[:, None].repeat(1, 2, 1, 1))
 
     def augment(self, batch: Views, draws: torch.Generator) -> Views:
         """Two views of each picture, drawn independently."""
@@ -271,9 +268,7 @@ class MoCoCXRMethod(MomentumContrast[MoCoCXR, Radiographs, Views]):
 def images_of(share: Share, split: str, columns: list[str], most: int | None) -> pa.Table:
     """Images of a split with the columns asked for and `row`; `most` of them, spread evenly."""
     table = share.archive.images(columns, where=f"split = '{split}'")
-    if most is not None and table.num_rows > most:
-        table = table.take(np.linspace(0, table.num_rows - 1, most).astype(np.int64))
-    return table
+    return table.take(spread(table.num_rows, most)) if most is not None else table
 
 
 def told(logits: Tensor, weights: Tensor | None = None) -> dict[str, Tensor]:

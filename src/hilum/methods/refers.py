@@ -18,8 +18,8 @@ from torch import Tensor, nn
 
 from hilum.errors import TrainingError
 from hilum.imaging.augment import plan
-from hilum.methods.method import Method, Share
-from hilum.methods.pictures import PictureReader
+from hilum.methods.method import Method, Share, spread
+from hilum.methods.pictures import PictureReader, plain_squares
 from hilum.methods.ranks import ALONE, Ranks
 from hilum.methods.recipe import Recipe
 from hilum.methods.refers_captions import mirrored
@@ -267,8 +267,7 @@ class RefersMethod(Method[Refers, Studies, StudyBatch]):
         keep = np.array([number for number, text in enumerate(texts) if text.strip()], np.int64)
         if split == "train" and not len(keep):
             refuse_no_texts(share, split, without)
-        if most is not None and len(keep) > most:
-            keep = keep[np.linspace(0, len(keep) - 1, most).astype(np.int64)]
+        keep = keep[spread(len(keep), most)]
         kept, texts = views.only(keep.tolist()), [texts[number] for number in keep]
         counts = {
             "studies": len(views),
@@ -301,8 +300,7 @@ class RefersMethod(Method[Refers, Studies, StudyBatch]):
         )
         if rng is not None:
             return batch
-        whole = [p[:h, :w].numpy() for p, (h, w) in zip(pictures.pixels, pictures.sizes.tolist(), strict=True)]
-        squares = torch.from_numpy(self.preprocess.squares(whole))
+        squares = plain_squares(pictures, self.preprocess)
         return replace(batch, views=squares.unflatten(0, chosen.shape))
 
     def augment(self, batch: StudyBatch, draws: torch.Generator) -> StudyBatch:

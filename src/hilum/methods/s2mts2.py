@@ -21,8 +21,8 @@ from hilum.imaging.augment import Jitter, Pictures, Plan, RandomResizedCrop, Ste
 from hilum.methods.joint_contrast import joint_contrast
 from hilum.methods.method import Method, Share
 from hilum.methods.moco import Queue, check_queue, drawn, encode_shuffled, first_among, follow
-from hilum.methods.moco_cxr import Radiographs, Views, images_of
-from hilum.methods.pictures import PictureReader
+from hilum.methods.moco_cxr import Radiographs, Views
+from hilum.methods.pictures import plain_squares
 from hilum.methods.ranks import ALONE, Ranks
 from hilum.methods.recipe import Recipe
 from hilum.methods.schedule import Place
@@ -142,10 +142,7 @@ class S2MTS2Method(Method[S2MTS2, Radiographs, Views]):
 
     def collect(self, share: Share, split: str, most: int | None = None) -> Radiographs:
         """The images of a split; see `Method.collect`."""
-        images = images_of(share, split, ["image_id"], most)
-        ids = images["image_id"].to_pylist()
-        reader = PictureReader(share.archive, images["row"].to_numpy(), ids, self.recipe.canvas_px)
-        return Radiographs(ids, {"images": len(ids)}, [], reader)
+        return Radiographs.of(share, split, most, self.recipe.canvas_px)
 
     def read(self, examples: Radiographs, picks: np.ndarray, rng: np.random.Generator | None) -> Views:
         """The pictures at `picks`; without `rng` all views are as the exported model sees them."""
@@ -154,8 +151,7 @@ class S2MTS2Method(Method[S2MTS2, Radiographs, Views]):
         batch = Views(pictures.pixels, pictures.sizes)
         if rng is not None:
             return batch
-        whole = [p[:h, :w].numpy() for p, (h, w) in zip(pictures.pixels, pictures.sizes.tolist(), strict=True)]
-        plain = torch.from_numpy(self.preprocess.squares(whole))
+        plain = plain_squares(pictures, self.preprocess)
         return replace(batch, views=plain.unsqueeze(1).repeat(1, 1 + self.recipe.keys, 1, 1))
 
     def augment(self, batch: Views, draws: torch.Generator) -> Views:

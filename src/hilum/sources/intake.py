@@ -294,7 +294,7 @@ def _pixels(images: list[np.ndarray]) -> pa.Array:
     """Images as one column of raw bytes, copied once."""
     ends = np.cumsum([0, *(image.size for image in images)], dtype=np.int64)
     content = np.empty(ends[-1], np.uint8)
-    for start, image in zip(ends, images, strict=False):
+    for start, image in zip(ends[:-1], images, strict=True):
         content[start : start + image.size] = image.reshape(-1)
     return pa.LargeBinaryArray.from_buffers(
         pa.large_binary(), len(images), [None, pa.py_buffer(ends), pa.py_buffer(content)]

@@ -79,8 +79,9 @@ def adapt(
             probed.table("test").column_names[3:], probed.examples["test"].image_ids, probed.scores["test"]
         )
         fit = probed.fit
+        fitted = fit.head.names if len(fit.strengths) == len(fit.head.names) else ("all classes",)
         made = {
-            "strengths": dict(zip(fit.head.names, map(float, fit.strengths), strict=False)),
+            "strengths": dict(zip(fitted, map(float, fit.strengths), strict=True)),
             "images": {name: len(group) for name, group in probed.examples.items()},
             "part": probed.part.describe(),
         }

@@ -134,7 +134,7 @@ def probe(
         on_batch=on_batch,
     )
     edges = np.cumsum([0, *(len(group) for group in groups.values())])
-    x = {name: seen[start:stop] for name, start, stop in zip(groups, edges, edges[1:], strict=False)}
+    x = {name: seen[start:stop] for name, start, stop in zip(groups, edges[:-1], edges[1:], strict=True)}
     fit = fit_probe(
         x["train"],
         train.truth,

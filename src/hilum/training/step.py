@@ -88,11 +88,10 @@ def _cache(
     leaves = {k: v.detach().requires_grad_(v.is_floating_point()) for k, v in rows.items()}
     losses = method.losses(leaves, ranks)
     asked = {k: v for k, v in leaves.items() if v.requires_grad}
-    own: list[Tensor] = [
-        p for p in method.parameters() if p.requires_grad
-    ]  # some, such as a temperature, act in the loss alone
+    # Some parameters, such as a temperature, act in the loss alone.
+    own: list[Tensor] = [p for p in method.parameters() if p.requires_grad]
     gradients = torch.autograd.grad(losses["loss"], [*asked.values(), *own], allow_unused=True)
-    cached = {k: g for k, g in zip(asked, gradients, strict=False) if g is not None}
+    cached = {k: g for k, g in zip(asked, gradients[: len(asked)], strict=True) if g is not None}
     direct = [(p, g) for p, g in zip(own, gradients[len(asked) :], strict=True) if g is not None]
     return losses, rows, cached, direct
 
