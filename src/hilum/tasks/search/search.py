@@ -1,0 +1,265 @@
+"""Search an archive: by what is said, by a radiograph, by exact words in reports, or by several of them."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import replace
+from os import PathLike
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from hilum.archive import Archive
+from hilum.errors import UsageError
+from hilum.models import Model
+from hilum.models.model import unit_rows
+from hilum.tasks.search.fusion import reciprocal_rank_fusion
+from hilum.tasks.search.gallery import Gallery
+from hilum.tasks.search.hits import Hit, ReportHit
+from hilum.tasks.search.report_gallery import ReportGallery
+from hilum.tasks.search.vectors import ExactVectors
+from hilum.tasks.search.words import Reports
+
+FUSED_AT_LEAST = 100  # ranks of each kind that are fused
+
+
+class Search:
+    """A model's view of an archive, opened once and asked often; may be asked from several threads.
+
+    Only images with an embedding are found by text or image (`missing` says how many have none; `hilum.embed` makes them).
+
+    Args:
+        model: an image-text model; one of images alone answers `by_image` only.
+        archive: the archive, or its path.
+
+    Example:
+        >>> search = Search("runs/chexzero", "archive")  # doctest: +SKIP
+        >>> search.by_text("large left pleural effusion", k=5, where="view = 'pa'")  # doctest: +SKIP
+    """
+
+    def __init__(self, model: Model | str | PathLike[str], archive: Archive | str | PathLike[str]) -> None:
+        self.model = model if isinstance(model, Model) else Model.load(model)
+        self._path = str(archive.path if isinstance(archive, Archive) else archive)
+        self._refreshing = threading.Lock()
+        self._view = _View.of(Archive.open(self._path), self.model)
+
+    @property
+    def archive(self) -> Archive:
+        """The archive as this search sees it: a handle of its own, at one version until `refresh`."""
+        return self._view.gallery.archive
+
+    @property
+    def missing(self) -> int:
+        """How many images have no embedding of this model, and so are not found by text or image."""
+        return len(self._view.gallery) - len(self._view.vectors)
+
+    def __len__(self) -> int:
+        """How many images can be found by text or image."""
+        return len(self._view.vectors)
+
+    def refresh(self) -> None:
+        """See images, labels, reports and embeddings that were added since. Questions asked meanwhile see the older state."""
+        with self._refreshing:
+            self._view = _View.of(Archive.open(self._path), self.model)
+
+    def by_text(self, text: str, *, k: int = 20, where: str | None = None, words: str | None = None) -> list[Hit]:
+        """The images nearest to a text.
+
+        Args:
+            text: in the words of a report ("large right pleural effusion").
+            k: how many.
+            where: a filter on images and labels (`hilum.tasks.search.filters`).
+            words: also look for these words in the reports; both rankings are fused.
+
+        Raises:
+            UsageError: the text is empty, or the filter cannot be understood.
+            ModelError: the model has no text tower.
+        """
+        _require(k)
+        if not text.strip():
+            raise UsageError(
+                'there is no text to search for. For example: hilum search MODEL ARCHIVE "pleural effusion"'
+            )
+        view = self._view
+        allowed = view.gallery.allowed(where)
+        query = self.model.embed_texts([text])[0]
+        if words is None:
+            return view.nearest(query, k, allowed, "text")
+        depth = max(FUSED_AT_LEAST, 5 * k)
+        near = view.nearest(query, depth, allowed, "text")
+        said = view.with_words(words, depth, allowed)
+        return _fused(near, said, k)
+
+    def by_image(
+        self,
+        pixels: np.ndarray | None = None,
+        *,
+        image_id: str | None = None,
+        k: int = 20,
+        where: str | None = None,
+    ) -> list[Hit]:
+        """The images nearest to a radiograph; one of the archive is left out of its own results.
+
+        Args:
+            pixels: (H, W) uint8 gray, as `hilum.imaging.read_image` gives them; or
+            image_id: one of the archive.
+            k: how many.
+            where: a filter on images and labels.
+
+        Raises:
+            UsageError: both or neither is given, the image is not in the archive, or the filter cannot be understood.
+        """
+        _require(k)
+        view = self._view
+        query, place = view.image(self.model, pixels, image_id)
+        allowed = view.gallery.allowed(where)
+        if place is not None:
+            allowed = np.ones(len(view.gallery), bool) if allowed is None else allowed
+            allowed[place] = False
+        return view.nearest(query, k, allowed, "image")
+
+    def reports(
+        self,
+        pixels: np.ndarray | None = None,
+        *,
+        image_id: str | None = None,
+        k: int = 5,
+        where: str | None = None,
+    ) -> list[ReportHit]:
+        """The report texts nearest to a radiograph, equal texts as one.
+
+        Texts that have no vector in the archive are embedded at the first question, which may take a while, and kept in
+        memory alone (`hilum.tasks.embed_reports` keeps them in the archive).
+
+        Args:
+            pixels: (H, W) uint8 gray; or
+            image_id: one of the archive, whose own report may be among the results (`is_own`).
+            k: how many texts.
+            where: a filter on images: reports of studies that have such an image.
+
+        Raises:
+            UsageError: both or neither is given, the image is not in the archive, or the filter cannot be understood.
+            ModelError: the model has no text tower.
+        """
+        _require(k)
+        view = self._view
+        query, place = view.image(self.model, pixels, image_id)
+        allowed = view.gallery.allowed(where)
+        study_of_image = view.gallery.column("study_id")
+        studies = None if allowed is None else set(study_of_image.filter(pa.array(allowed)).to_pylist())
+        own = None if place is None else study_of_image[place].as_py()
+        return view.report_gallery(self.model).nearest(query, k, studies, own)
+
+    def by_words(self, words: str, *, k: int = 20, where: str | None = None) -> list[Hit]:
+        """The images of the studies whose reports have all these words.
+
+        Args:
+            words: words, and phrases in double quotes; capitals do not matter.
+            k: how many images.
+            where: a filter on images and labels.
+
+        Raises:
+            UsageError: there is no word, or the filter cannot be understood.
+        """
+        _require(k)
+        view = self._view
+        return view.with_words(words, k, view.gallery.allowed(where))
+
+
+def by_words(archive: Archive | str | PathLike[str], words: str, k: int = 20, where: str | None = None) -> list[Hit]:
+    """The images of the studies whose reports have all these words; no model is needed.
+
+    Args:
+        archive: the archive, or its path.
+        words: words, and phrases in double quotes; capitals do not matter.
+        k: how many images.
+        where: a filter on images and labels.
+
+    Raises:
+        UsageError: there is no word, or the filter cannot be understood.
+    """
+    _require(k)
+    archive = archive if isinstance(archive, Archive) else Archive.open(archive)
+    gallery = Gallery(archive)
+    return _studies_with(gallery, Reports(archive), words, k, gallery.allowed(where))
+
+
+class _View:
+    """All that a question needs, at one version of the archive; replaced whole, so that no question sees half of two."""
+
+    def __init__(self, gallery: Gallery, reports: Reports, vectors: ExactVectors, place: np.ndarray) -> None:
+        self.gallery, self.reports, self.vectors = gallery, reports, vectors
+        self.place = place  # (V,) of each vector its image's place in the gallery
+        self._reports_read: ReportGallery | None = None
+        self._reading = threading.Lock()
+
+    @classmethod
+    def of(cls, archive: Archive, model: Model) -> _View:
+        gallery = Gallery(archive)
+        kept = archive.embeddings(model.fingerprint)
+        if kept is None:
+            return cls(gallery, Reports(archive), ExactVectors(np.zeros((0, model.embed_dim), np.float32)), _NONE)
+        place = gallery.places(pa.array(kept.image_ids, pa.string()))
+        units = unit_rows(kept.vectors)
+        if (place < 0).any():  # of images that are not there
+            units, place = units[place >= 0], place[place >= 0]
+        return cls(gallery, Reports(archive), ExactVectors(units), place)
+
+    def nearest(self, query: np.ndarray, k: int, allowed: np.ndarray | None, found_by: str) -> list[Hit]:
+        there = None if allowed is None else allowed[self.place]
+        vectors, cosines = self.vectors.nearest(query, k, there)
+        return [self.gallery.hit(self.place[v], c, found_by) for v, c in zip(vectors, cosines, strict=True)]
+
+    def with_words(self, words: str, k: int, allowed: np.ndarray | None) -> list[Hit]:
+        return _studies_with(self.gallery, self.reports, words, k, allowed)
+
+    def report_gallery(self, model: Model) -> ReportGallery:
+        with self._reading:
+            if self._reports_read is None:
+                self._reports_read = ReportGallery(self.gallery.archive, model)
+            return self._reports_read
+
+    def image(self, model: Model, pixels: np.ndarray | None, image_id: str | None) -> tuple[np.ndarray, int | None]:
+        """The unit vector of an image, and its place when it is one of the archive."""
+        if (pixels is None) == (image_id is None):
+            raise UsageError("give the pixels of an image, or the id of one in the archive: one of the two.")
+        if pixels is not None:
+            return model.embed_images(pixels)[0], None
+        assert image_id is not None
+        place = self.gallery.place(image_id)
+        vector = np.flatnonzero(self.place == place)
+        if len(vector):
+            return self.vectors.vector(int(vector[0])), place
+        return model.embed_images(self.gallery.archive.pixels([self.gallery.rows[place]]))[0], place
+
+
+_NONE = np.zeros(0, np.int64)
+
+
+def _studies_with(gallery: Gallery, reports: Reports, words: str, k: int, allowed: np.ndarray | None) -> list[Hit]:
+    studies, weights = reports.with_words(words)
+    rank = _ranks(gallery.column("study_id"), studies)  # (N,) of each image's study; -1: not found
+    there = rank >= 0 if allowed is None else (rank >= 0) & allowed
+    places = np.flatnonzero(there)
+    places = places[np.argsort(rank[places], kind="stable")][:k]
+    return [gallery.hit(int(place), weights[rank[place]], "words") for place in places]
+
+
+def _ranks(study_of_image: pa.Array, studies: pa.Array) -> np.ndarray:
+    return pc.fill_null(pc.index_in(study_of_image, value_set=studies), -1).to_numpy(zero_copy_only=False)
+
+
+def _fused(near: list[Hit], said: list[Hit], k: int) -> list[Hit]:
+    by_id = {hit.image_id: hit for hit in (*said, *near)}
+    both = {hit.image_id for hit in near} & {hit.image_id for hit in said}
+    ranked = reciprocal_rank_fusion([[h.image_id for h in near], [h.image_id for h in said]])
+    return [
+        replace(by_id[image], score=score, found_by="text+words" if image in both else by_id[image].found_by)
+        for image, score in ranked[:k]
+    ]
+
+
+def _require(k: int) -> None:
+    if k < 1:
+        raise UsageError(f"k is {k}; ask for at least 1 result.")
