@@ -19,6 +19,8 @@ _PUBLIC = {
     "embed": "hilum.tasks",
     "zeroshot": "hilum.tasks",
     "probe": "hilum.tasks",
+    "compose": "hilum.tasks",
+    "Corpus": "hilum.tasks",
     "finetune": "hilum.tasks",
     "predict": "hilum.tasks",
     "Probe": "hilum.tasks.estimators",
@@ -52,6 +54,8 @@ if TYPE_CHECKING:
     from hilum.models import import_checkpoint as import_checkpoint
     from hilum.reports import label as label
     from hilum.sources import ingest as ingest
+    from hilum.tasks import Corpus as Corpus
+    from hilum.tasks import compose as compose
     from hilum.tasks import embed as embed
     from hilum.tasks import finetune as finetune
     from hilum.tasks import predict as predict

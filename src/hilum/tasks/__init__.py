@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from hilum.tasks.composing import Corpus, Draft, DraftSentence, compose
 from hilum.tasks.embedding import Embedded, embed, vectors_of
 from hilum.tasks.feature_cache import features
 from hilum.tasks.finetune_recipe import Finetune
@@ -17,6 +18,9 @@ from hilum.tasks.semi_supervised import SemiSupervised, Taught, semi_supervise
 from hilum.tasks.targets import Examples, examples_of
 
 __all__ = [
+    "Corpus",
+    "Draft",
+    "DraftSentence",
     "Embedded",
     "Examples",
     "Finetune",
@@ -29,6 +33,7 @@ __all__ = [
     "Taught",
     "Written",
     "ZeroShot",
+    "compose",
     "draw",
     "embed",
     "examples_of",

@@ -1,0 +1,81 @@
+"""The image that a draft is asked for, and whose it is."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from os import PathLike
+from pathlib import Path
+
+import numpy as np
+
+from hilum.archive import Archive
+from hilum.errors import UsageError
+from hilum.imaging import read_image
+from hilum.reports import report_text
+from hilum.reports.policy import POLICIES
+
+
+@dataclass(frozen=True)
+class Own:
+    """Whose an image is: these reports it must not be given.
+
+    Attributes:
+        study_id, patient_id: of the archive.
+        reports: its study's report in every cut, to know it again where a corpus does not say whose its reports are.
+    """
+
+    study_id: str
+    patient_id: str
+    reports: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, eq=False)
+class Asked:
+    """An image to draft for.
+
+    Attributes:
+        name: file or image id, for messages.
+        pixels: (H, W) uint8.
+        own: whose it is, for an image of the archive.
+    """
+
+    name: str
+    pixels: np.ndarray
+    own: Own | None = None
+
+
+def asked_image(archive: Archive, image: str | PathLike[str]) -> Asked:
+    """An image by its id in the archive, else from a file.
+
+    Args:
+        archive: where an id is looked for; a file is shrunk as its images were.
+        image: an image id, or the path of a DICOM, PNG, JPEG or other picture.
+
+    Raises:
+        UsageError: it is neither.
+        ImageError: the file cannot be turned into pixels.
+    """
+    name = str(image)
+    quoted = name.replace("'", "''")
+    found = archive.images(["row", "image_id", "study_id", "patient_id"], where=f"image_id = '{quoted}'").to_pylist()
+    if found:
+        (pixels,) = archive.pixels([found[0]["row"]])
+        return Asked(name, pixels, own_of(archive, found[0]["study_id"], found[0]["patient_id"]))
+    if not Path(image).exists():
+        raise UsageError(
+            f"{name}: no such file, and no image of {archive.path} has this id. Give the path of a DICOM, PNG or JPEG file, or "
+            "an image_id of the archive."
+        )
+    return Asked(name, read_image(image).shrunk(archive.manifest.longer_side_px).pixels)
+
+
+def own_of(archive: Archive, study_id: str, patient_id: str) -> Own:
+    """Whose an image of the archive is."""
+    quoted = study_id.replace("'", "''")
+    reports = {
+        cut
+        for study in archive.studies(where=f"study_id = '{quoted}'").to_pylist()
+        for policy in POLICIES
+        if (cut := report_text(study, policy, report=study["report"]))
+    }
+    return Own(study_id, patient_id, frozenset(reports))

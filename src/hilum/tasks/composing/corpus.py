@@ -1,0 +1,287 @@
+"""What a draft is made of: the different texts of many reports, and who wrote each."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from os import PathLike
+from pathlib import Path
+
+import numpy as np
+
+from hilum.archive import Archive
+from hilum.errors import ReportError, UsageError
+from hilum.models import Model
+from hilum.reports import report_text
+from hilum.reports.headers import is_hollow
+from hilum.reports.policy import POLICIES
+from hilum.reports.words import BREAK, clean, sentences
+from hilum.tasks.composing.asked import Own
+from hilum.tasks.composing.tables import reports_of_table
+from hilum.tasks.composing.vectors import OnTexts, Shelf, shelf_beside, shelf_in
+
+TEXT = "impression"
+
+
+class Corpus:
+    """The different texts of many reports: whole ones, or their sentences.
+
+    Texts that differ only in case and blanks are one, in the first spelling. What a model makes of them is computed once
+    (`vectors`). Make one with `of_archive`, `of_table` or `of_reports`. It may be used by several threads.
+
+    Attributes:
+        name: where the reports came from, for messages.
+        whole: whether the texts are whole reports.
+        texts: M different texts, in the order they were first met.
+        reports: the R reports' texts as they came, none empty.
+        study_ids, patient_ids: R ids of the reports; None where they are not known.
+        text_of, report_of: (O,) each occurrence of a text: which text, in which report.
+        empty: reports left out because they hold no words.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        reports: Sequence[str],
+        study_ids: Sequence[str | None],
+        patient_ids: Sequence[str | None],
+        *,
+        whole: bool = False,
+        empty: int = 0,
+        shelf: Shelf | None = None,
+    ) -> None:
+        self.name, self.whole, self.empty = name, whole, empty
+        self.reports, self.study_ids, self.patient_ids = tuple(reports), tuple(study_ids), tuple(patient_ids)
+        number: dict[str, int] = {}
+        texts: list[str] = []
+        text_of: list[int] = []
+        report_of: list[int] = []
+        for report, said in enumerate(self.reports):
+            for text in [" ".join(said.split())] if whole else sentences_of(said):
+                place = number.setdefault(_plain(text), len(texts))
+                if place == len(texts):
+                    texts.append(text)
+                text_of.append(place)
+                report_of.append(report)
+        self.texts = tuple(texts)
+        self.text_of, self.report_of = np.array(text_of, np.int64), np.array(report_of, np.int64)
+        if not texts:
+            raise ReportError(
+                f"{name}: no text to draft from ({len(reports)} reports with words, {empty} without). "
+                "Name another corpus, or ingest reports."
+            )
+        self._order = np.argsort(self.text_of, kind="stable")  # occurrences by text, the first met first
+        self._starts = np.searchsorted(self.text_of[self._order], np.arange(len(texts) + 1))
+        self._rows_of: dict[tuple[str, str], list[int]] = {}
+        plain = [_plain(said) for said in self.reports]
+        for kind, names in (("study", self.study_ids), ("patient", self.patient_ids), ("report", plain)):
+            for row, one in enumerate(names):
+                if one is not None:
+                    self._rows_of.setdefault((kind, one), []).append(row)
+        self._shelf = shelf
+        self._vectors: dict[str, np.ndarray] = {}
+
+    @classmethod
+    def of_archive(
+        cls,
+        archive: Archive | str | PathLike[str],
+        split: str | None = "train",
+        whole: bool = False,
+        *,
+        text: str = TEXT,
+    ) -> Corpus:
+        """The reports of an archive's studies.
+
+        Args:
+            archive: the archive, or its path. What a model makes of the texts is kept in it.
+            split: of the studies' images; None takes all studies.
+            whole: whole reports, not their sentences.
+            text: which words of a report, a text policy such as "impression", "findings" or "cxr-repair".
+
+        Raises:
+            ReportError: no report of the split has such words.
+
+        Example:
+            >>> Corpus.of_archive("cxr.hilum").texts[0]  # doctest: +SKIP
+            'No acute cardiopulmonary process.'
+        """
+        archive = archive if isinstance(archive, Archive) else Archive.open(archive)
+        names, patients, reports, empty = [], [], [], 0
+        for study in studies_of(archive, split):
+            said = report_text(study, text, report=study["report"])
+            if is_hollow(said):
+                empty += 1
+                continue
+            names.append(study["study_id"])
+            patients.append(study["patient_id"])
+            reports.append(said)
+        if not reports:
+            raise ReportError(no_reports(archive, split, text, empty))
+        where = f"{archive.path}" + (f", split '{split}'" if split else "")
+        return cls(where, reports, names, patients, whole=whole, empty=empty, shelf=shelf_in(archive))
+
+    @classmethod
+    def of_table(
+        cls,
+        path: str | PathLike[str],
+        whole: bool = False,
+        *,
+        text_columns: Sequence[str] = (),
+        archive: Archive | None = None,
+    ) -> Corpus:
+        """The reports of a table (CSV, TSV, Parquet), of a folder of text files, or of CXR-RePaiR's corpus (`.pt`).
+
+        Args:
+            path: the table. Columns `study_id` and `patient_id` say whose report it is, where they are there.
+            whole: whole reports, not their sentences.
+            text_columns: the columns with the words, joined; by default `impression`, else the one that holds reports.
+            archive: where to keep what a model makes of the texts; default a file beside the table.
+
+        Raises:
+            TableError, UsageError: it is no table, or which column holds the reports cannot be told.
+            ReportError: no report has words.
+        """
+        path = Path(path)
+        read = reports_of_table(path, text_columns)
+        kept = [row for row, said in enumerate(read.texts) if not is_hollow(said)]
+        if not kept:
+            raise ReportError(f"{path}: none of its {len(read.texts)} reports has words ({read.said}).")
+        names, patients = ([ids[row] for row in kept] for ids in (read.study_ids, read.patient_ids))
+        shelf = shelf_in(archive) if archive is not None else shelf_beside(path)
+        reports = [read.texts[row] for row in kept]
+        return cls(str(path), reports, names, patients, whole=whole, empty=len(read.texts) - len(kept), shelf=shelf)
+
+    @classmethod
+    def of_reports(cls, reports: Iterable[str], whole: bool = False, name: str = "reports") -> Corpus:
+        """Reports that are at hand; nobody's in particular.
+
+        Example:
+            >>> Corpus.of_reports(["Clear lungs. No effusion.", "clear lungs."]).texts
+            ('Clear lungs.', 'No effusion.')
+        """
+        texts = list(reports)
+        kept = [text for text in texts if not is_hollow(text)]
+        return cls(name, kept, [None] * len(kept), [None] * len(kept), whole=whole, empty=len(texts) - len(kept))
+
+    def __len__(self) -> int:
+        """How many different texts."""
+        return len(self.texts)
+
+    def vectors(self, model: Model, on_texts: OnTexts | None = None) -> np.ndarray:
+        """(M, D) unit rows: the texts in a model's text tower, computed once.
+
+        Args:
+            model: a model with a text tower.
+            on_texts: called with (done, all) while texts are embedded.
+
+        Raises:
+            ModelError: the model has no text tower.
+        """
+        known = self._vectors.get(model.fingerprint)
+        if known is None:
+            shelf = self._shelf or Shelf()
+            known = self._vectors[model.fingerprint] = shelf.vectors(model, self.texts, on_texts)
+        return known
+
+    def only(self, places: Sequence[int]) -> Corpus:
+        """The corpus restricted to some of its texts, by place in `texts` (the "compression" of CXR-RePaiR).
+
+        Raises:
+            UsageError: a place is not in the corpus, or none is given.
+        """
+        chosen = list(dict.fromkeys(int(place) for place in places))
+        wrong = [place for place in chosen if not 0 <= place < len(self)]
+        if wrong or not chosen:
+            said = f"text {wrong[0]} of {len(self)}" if wrong else "no text"
+            raise UsageError(f"{self.name}: cannot restrict the corpus to {said}; expected places from 0.")
+        smaller = object.__new__(Corpus)
+        smaller.__dict__.update(self.__dict__)
+        smaller.texts = tuple(self.texts[place] for place in chosen)
+        there = np.full(len(self), -1)
+        there[chosen] = np.arange(len(chosen))
+        kept = there[self.text_of] >= 0
+        smaller.text_of, smaller.report_of = there[self.text_of[kept]], self.report_of[kept]
+        smaller._order = np.argsort(smaller.text_of, kind="stable")
+        smaller._starts = np.searchsorted(smaller.text_of[smaller._order], np.arange(len(chosen) + 1))
+        smaller._vectors = {key: vectors[chosen] for key, vectors in self._vectors.items()}
+        return smaller
+
+    def owned(self, own: Own | None) -> frozenset[int]:
+        """The reports that an image must not be given: those of its study and of its patient.
+
+        A report that does not say whose it is counts as its own where the words are the same.
+        """
+        if own is None:
+            return frozenset()
+        rows = {*self._rows_of.get(("study", own.study_id), ()), *self._rows_of.get(("patient", own.patient_id), ())}
+        for said in own.reports:
+            same = self._rows_of.get(("report", _plain(said)), ())
+            rows |= {row for row in same if self.patient_ids[row] is None}
+        return frozenset(rows)
+
+    def forbidden(self, owned: frozenset[int]) -> np.ndarray:
+        """(M,) bool: the texts that stand in no report but these."""
+        if not owned:
+            return np.zeros(len(self), bool)
+        theirs = self.text_of[np.isin(self.report_of, list(owned))]
+        times = np.diff(self._starts)
+        return (times > 0) & (np.bincount(theirs, minlength=len(self)) == times)
+
+    def source(self, text: int, owned: frozenset[int] = frozenset()) -> str | None:
+        """The study that a text comes from: the first that has it and is not left out; None where it is not known."""
+        for occurrence in self._order[self._starts[text] : self._starts[text + 1]]:
+            if (report := int(self.report_of[occurrence])) not in owned:
+                return self.study_ids[report]
+        return None
+
+    def times(self) -> np.ndarray:
+        """(M,) in how many places of the reports each text stands."""
+        return np.diff(self._starts)
+
+    def most_frequent(self) -> str:
+        """The report that was written most often, in its first spelling."""
+        often = Counter(map(_plain, self.reports)).most_common(1)[0][0]
+        return next(said for said in self.reports if _plain(said) == often)
+
+
+def sentences_of(report: str) -> list[str]:
+    """The sentences of a report; one that is a number alone (of a list) or holds no word is left out.
+
+    CXR-RePaiR splits with NLTK's Punkt and drops what parses as a float. Here: the splitter of the rule labeler, so that a
+    sentence is the same thing to both.
+
+    Example:
+        >>> sentences_of("1. Small left effusion.  2. No\\npneumothorax.")
+        ['Small left effusion.', 'No pneumothorax.']
+    """
+    cleaned = clean(report)
+    found = (" ".join(report[start:end].replace(BREAK, " ").split()) for start, end in sentences(cleaned))
+    return [text for text in found if any(letter.isalpha() for letter in text) and not is_hollow(text)]
+
+
+def studies_of(archive: Archive, split: str | None) -> list[dict[str, str | None]]:
+    """The studies with an image of a split, or all, in the archive's order."""
+    studies = archive.studies().to_pylist()
+    if split is None:
+        return studies
+    inside = set(archive.images(["study_id"], where=f"split = '{split}'")["study_id"].to_pylist())
+    return [study for study in studies if study["study_id"] in inside]
+
+
+def no_reports(archive: Archive, split: str | None, text: str, empty: int) -> str:
+    """Why an archive gives no corpus, and what would."""
+    policies: dict[str, Callable[..., str]] = POLICIES
+    studies = studies_of(archive, split)
+    other = next(
+        (name for name in ("findings", "whole") for study in studies if policies[name](study, study["report"])), None
+    )
+    where = f"{archive.path}" + (f", split '{split}'" if split else "")
+    said = f"{where}: none of its {len(studies)} studies has a report with '{text}' ({empty} without)."
+    if other:
+        return f"{said} There are words under '{other}': choose them with --text {other}."
+    return f"{said} A draft is made of reports: ingest some (hilum ingest), choose another split, or name --corpus reports.csv."
+
+
+def _plain(text: str) -> str:
+    """A text without regard to case and blanks."""
+    return " ".join(text.lower().split())
