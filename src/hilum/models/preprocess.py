@@ -15,6 +15,7 @@ from PIL import Image
 from pydantic import BaseModel, ConfigDict, Field
 
 from hilum.errors import ModelError
+from hilum.models.placement import Placement
 
 # Grayscale constants of the CheXzero release, on the 0-255 scale (Tiu et al. 2022, Methods).
 CHEXZERO_MEAN, CHEXZERO_STD = 101.48761, 83.43944
@@ -68,6 +69,10 @@ class Preprocessing(BaseModel, ABC):
         """Write one image (H, W) uint8 into `out` (canvas_px, canvas_px), which is black."""
 
     @abstractmethod
+    def placement(self, height: int, width: int) -> Placement:
+        """Where an image of (height, width) comes to lie on the canvas."""
+
+    @abstractmethod
     def tensor(self, squares: np.ndarray | torch.Tensor) -> torch.Tensor:
         """Squares (N, canvas_px, canvas_px) uint8, on any device, as the tower's input (N, 3, S, S) float32, on the same."""
 
@@ -111,16 +116,23 @@ class Preprocess(Preprocessing):
 
     def square(self, image: np.ndarray, out: np.ndarray) -> None:
         """Fit the image into the square, centered."""
-        height, width = image.shape
+        size = self._size(*image.shape)
+        if size != image.shape:
+            image = np.asarray(Image.fromarray(image).resize(size[::-1], RESAMPLE[self.canvas_resample]))
+        top, left = (self.canvas_px - size[0]) // 2, (self.canvas_px - size[1]) // 2
+        out[top : top + size[0], left : left + size[1]] = image
+
+    def placement(self, height: int, width: int) -> Placement:
+        """The whole image, between black bands where it was padded."""
+        size = self._size(height, width)
+        return Placement((self.canvas_px - size[0]) // 2, (self.canvas_px - size[1]) // 2, *size, self.canvas_px)
+
+    def _size(self, height: int, width: int) -> tuple[int, int]:
+        """(height, width) of the image on the canvas."""
         if self.fit == "squash":
-            size = (self.canvas_px, self.canvas_px)
-        else:
-            ratio = self.canvas_px / max(width, height)
-            size = (max(1, int(width * ratio)), max(1, int(height * ratio)))  # truncated, not rounded: as released
-        if size != (width, height):
-            image = np.asarray(Image.fromarray(image).resize(size, RESAMPLE[self.canvas_resample]))
-        left, top = (self.canvas_px - size[0]) // 2, (self.canvas_px - size[1]) // 2
-        out[top : top + size[1], left : left + size[0]] = image
+            return self.canvas_px, self.canvas_px
+        ratio = self.canvas_px / max(width, height)
+        return max(1, int(height * ratio)), max(1, int(width * ratio))  # truncated, not rounded: as released
 
 
 def _check(pixels: Sequence[np.ndarray] | np.ndarray) -> Sequence[np.ndarray]:

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from hilum.imaging.area import resize_area
 from hilum.models.pixel_statistics import IMAGENET_MEAN, IMAGENET_STD
+from hilum.models.placement import Placement
 from hilum.models.preprocess import RESAMPLE, Preprocessing
 
 Resample = Literal["lanczos", "bicubic", "bilinear"]
@@ -65,6 +66,11 @@ class Squash(Scaled):
         side = self.resize_px or self.canvas_px
         return center_crop(_resize(image, (side, side), self.resample), self.canvas_px)
 
+    def placement(self, height: int, width: int) -> Placement:
+        """The image as a square, its borders past the canvas where they were cut."""
+        side = self.resize_px or self.canvas_px
+        return _cropped(side, side, self.canvas_px)
+
 
 class ShorterSideCrop(Scaled):
     """Resize until the shorter side is `resize_px`, then cut a square out of the center (torchvision's evaluation)."""
@@ -77,6 +83,10 @@ class ShorterSideCrop(Scaled):
         """Resize, cut the center."""
         return center_crop(shorter_side(image, self.resize_px or self.canvas_px, self.resample), self.canvas_px)
 
+    def placement(self, height: int, width: int) -> Placement:
+        """The image with both ends of its longer side past the canvas."""
+        return _cropped(*_shorter_side_size(height, width, self.resize_px or self.canvas_px), self.canvas_px)
+
 
 class PadThenResize(Scaled):
     """Pad to a black square around the image, then resize (ConVIRT, released code)."""
@@ -87,6 +97,13 @@ class PadThenResize(Scaled):
     def fit(self, image: np.ndarray) -> np.ndarray:
         """Pad, resize."""
         return _resize(pad_to_square(image), (self.canvas_px, self.canvas_px), self.resample)
+
+    def placement(self, height: int, width: int) -> Placement:
+        """The image between black bands."""
+        side = max(height, width)
+        scale = self.canvas_px / side
+        top, left = (side - height) // 2 * scale, (side - width) // 2 * scale
+        return Placement(top, left, height * scale, width * scale, self.canvas_px)
 
 
 class LongerSidePadCrop(Scaled):
@@ -107,19 +124,25 @@ class LongerSidePadCrop(Scaled):
 
     def padded(self, image: np.ndarray) -> np.ndarray:
         """The square before the cut (resize_px, resize_px): what training crops at random."""
-        height, width = image.shape
+        return pad_to_square(resize_area(image, self._size(*image.shape)))
+
+    def placement(self, height: int, width: int) -> Placement:
+        """The image with the ends of its longer side past the canvas, and of the shorter one where it is nearly as long."""
+        size, cut = self._size(height, width), crop_start(self.resize_px, self.canvas_px)
+        top, left = (self.resize_px - size[0]) // 2 - cut, (self.resize_px - size[1]) // 2 - cut
+        return Placement(top, left, *size, self.canvas_px)
+
+    def _size(self, height: int, width: int) -> tuple[int, int]:
+        """(height, width) of the image before it is padded."""
         ratio = self.resize_px / max(height, width)
         size = (max(1, int(height * ratio)), max(1, int(width * ratio)))
-        size = (self.resize_px, size[1]) if height >= width else (size[0], self.resize_px)
-        return pad_to_square(resize_area(image, size))
+        return (self.resize_px, size[1]) if height >= width else (size[0], self.resize_px)
 
 
 def shorter_side(image: np.ndarray, side_px: int, resample: Resample = "bilinear") -> np.ndarray:
     """Resize (H, W) uint8 until the shorter side is `side_px`; the longer one is truncated, as torchvision does."""
     height, width = image.shape
-    tall = height >= width
-    size = (side_px, int(side_px * height / width)) if tall else (int(side_px * width / height), side_px)
-    return _resize(image, size, resample)
+    return _resize(image, _shorter_side_size(height, width, side_px)[::-1], resample)
 
 
 def center_crop(image: np.ndarray, side_px: int) -> np.ndarray:
@@ -129,8 +152,15 @@ def center_crop(image: np.ndarray, side_px: int) -> np.ndarray:
         rows, columns = max(side_px - height, 0), max(side_px - width, 0)
         image = np.pad(image, ((rows // 2, (rows + 1) // 2), (columns // 2, (columns + 1) // 2)))
         height, width = image.shape
-    top, left = round((height - side_px) / 2), round((width - side_px) / 2)  # Python's round: halves to even
+    top, left = crop_start(height, side_px), crop_start(width, side_px)
     return image[top : top + side_px, left : left + side_px]
+
+
+def crop_start(length: int, side_px: int) -> int:
+    """Where `center_crop` begins along a side of `length`; negative where it pads."""
+    if length < side_px:
+        return -((side_px - length) // 2)
+    return round((length - side_px) / 2)  # Python's round: halves to even
 
 
 def pad_to_square(image: np.ndarray) -> np.ndarray:
@@ -139,6 +169,16 @@ def pad_to_square(image: np.ndarray) -> np.ndarray:
     side = max(height, width)
     rows, columns = side - height, side - width
     return np.pad(image, ((rows // 2, rows - rows // 2), (columns // 2, columns - columns // 2)))
+
+
+def _shorter_side_size(height: int, width: int, side_px: int) -> tuple[int, int]:
+    """(height, width) after `shorter_side`."""
+    return (int(side_px * height / width), side_px) if height >= width else (side_px, int(side_px * width / height))
+
+
+def _cropped(height: int, width: int, canvas_px: int) -> Placement:
+    """An image of (height, width) whose center was cut out."""
+    return Placement(-crop_start(height, canvas_px), -crop_start(width, canvas_px), height, width, canvas_px)
 
 
 def _resize(image: np.ndarray, size: tuple[int, int], resample: Resample) -> np.ndarray:

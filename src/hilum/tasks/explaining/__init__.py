@@ -1,0 +1,9 @@
+"""Heatmaps: where in an image a model looks for a phrase."""
+
+from __future__ import annotations
+
+from hilum.tasks.explaining.explaining import WAYS, Way, explain
+from hilum.tasks.explaining.heatmap import Heatmap
+from hilum.tasks.explaining.picture import figure, overlay
+
+__all__ = ["WAYS", "Heatmap", "Way", "explain", "figure", "overlay"]

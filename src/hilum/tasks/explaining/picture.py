@@ -1,0 +1,127 @@
+"""Heatmaps drawn: over the image, and beside it with a scale."""
+
+from __future__ import annotations
+
+import io
+
+import matplotlib as mpl
+import numpy as np
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.cm import ScalarMappable
+from matplotlib.colors import LinearSegmentedColormap, Normalize
+from matplotlib.figure import Figure
+from PIL import Image
+
+from hilum.errors import UsageError
+from hilum.tasks.explaining.heatmap import Heatmap
+
+COLORS = "inferno"  # even steps of lightness, and told apart by people who see colors differently
+STRENGTH = 0.6  # of the color where the map is highest; the radiograph stays to be seen
+UNSEEN = 0.35  # brightness that is left where the model never looked
+LEAST_SIDE_PX = 512  # smaller images are enlarged in a figure
+UNITS = {
+    "words": "attention, 1 = even",
+    "gradient": "evidence for the phrase",
+    "patches": "cosine of patch and phrase",
+    "rollout": "attention, 1 = even",
+}
+
+
+def overlay(pixels: np.ndarray, heatmap: Heatmap, strength: float = STRENGTH) -> np.ndarray:
+    """The image with the heatmap over it.
+
+    The color grows out of nothing: where the map is lowest, the radiograph is as it was. What the model never saw is darkened.
+
+    Args:
+        pixels: (H, W) uint8 gray, the image that was explained.
+        heatmap: of the same shape.
+        strength: of the color where the map is highest, in [0, 1].
+
+    Returns:
+        (H, W, 3) uint8.
+
+    Raises:
+        UsageError: the map is of another image's shape.
+    """
+    if pixels.shape != heatmap.values.shape:
+        raise UsageError(
+            f"the heatmap is {heatmap.values.shape}, the image {pixels.shape}; draw it over its own image."
+        )
+    shares = heatmap.shares
+    unseen = np.isnan(shares)
+    shares = np.where(unseen, 0, shares)
+    color = mpl.colormaps[COLORS](shares)[..., :3] * 255  # (H, W, 3)
+    opacity = (strength * _opacity(shares))[..., None]
+    gray = np.where(unseen, pixels * UNSEEN, pixels)[..., None]
+    return np.rint(gray * (1 - opacity) + color * opacity).astype(np.uint8)
+
+
+def figure(pixels: np.ndarray, heatmap: Heatmap, model_name: str, image_name: str = "", dpi: int = 100) -> bytes:
+    """The image, the image with the heatmap over it, and the scale, with what was asked and what it is for: a PNG.
+
+    Args:
+        pixels: (H, W) uint8 gray, the image that was explained.
+        heatmap: of the same shape.
+        model_name: as shown.
+        image_name: as shown; "" leaves it out.
+        dpi: an image is 4.4 inches high.
+    """
+    height, width = pixels.shape
+    enlarged = max(1.0, LEAST_SIDE_PX / max(height, width))
+    size = (round(width * enlarged), round(height * enlarged))
+    shown = [Image.fromarray(one).resize(size, Image.Resampling.BICUBIC) for one in (pixels, overlay(pixels, heatmap))]
+    high = 4.4  # inches of an image
+    wide = high * width / height
+    margin, gap, bar, top, bottom = 0.25, 0.12, 0.75, 0.78, 0.62
+    whole = (2 * margin + 2 * wide + 2 * gap + bar, top + high + bottom)
+    fig = Figure(figsize=whole, facecolor="#101214")
+    FigureCanvasAgg(fig)
+    for place, image in enumerate(shown):
+        left = margin + place * (wide + gap)
+        ax = fig.add_axes((left / whole[0], bottom / whole[1], wide / whole[0], high / whole[1]))
+        ax.imshow(image, cmap="gray", vmin=0, vmax=255, interpolation="lanczos")
+        ax.set_axis_off()
+    _scale(fig, heatmap, ((margin + 2 * (wide + gap)) / whole[0], bottom / whole[1], 0.14 / whole[0], high / whole[1]))
+
+    def say(x: float, y: float, text: str, size: float, color: str, **more: str) -> None:
+        fig.text(x / whole[0], y / whole[1], text, fontsize=size, color=color, va="baseline", **more)
+
+    say(margin, whole[1] - 0.36, f"“{_short(heatmap.phrase, 60)}”", 13, "#F2F2F2")
+    against = f", against “{_short(heatmap.against, 40)}”" if heatmap.against else ""
+    say(margin, whole[1] - 0.62, f"{_way(heatmap)}{against}   score {heatmap.score:+.3f}", 8.5, "#B8BCC2")
+    say(margin, 0.36, f"{model_name}{'   ' + image_name if image_name else ''}", 8, "#B8BCC2")
+    say(margin, 0.15, "Research use only. Shows where a model looked, not where disease is.", 8, "#E0B050")
+    out = io.BytesIO()
+    fig.savefig(out, format="png", dpi=dpi, facecolor=fig.get_facecolor(), metadata={"Software": None})
+    return out.getvalue()
+
+
+def _opacity(shares: np.ndarray) -> np.ndarray:
+    """From nothing where the map is lowest, full from the middle on."""
+    return np.clip(shares * 2, 0, 1)
+
+
+def _scale(fig: Figure, heatmap: Heatmap, where: tuple[float, float, float, float]) -> None:
+    """The color scale as it looks over middle gray."""
+    steps = np.linspace(0, 1, 256)
+    opacity = (STRENGTH * _opacity(steps))[:, None]
+    colors = 0.45 * (1 - opacity) + mpl.colormaps[COLORS](steps)[:, :3] * opacity
+    blended = LinearSegmentedColormap.from_list("over gray", list(map(tuple, colors)))
+    span = Normalize(heatmap.low, heatmap.high if heatmap.high > heatmap.low else heatmap.low + 1)
+    bar = fig.colorbar(ScalarMappable(span, blended), cax=fig.add_axes(where))
+    bar.outline.set_visible(False)
+    bar.set_label(UNITS.get(heatmap.how, heatmap.how), color="#B8BCC2", fontsize=8)
+    bar.ax.tick_params(colors="#B8BCC2", labelsize=7, width=0.5)
+
+
+def _way(heatmap: Heatmap) -> str:
+    return {
+        "words": "words to regions (GLoRIA)",
+        "gradient": "gradient x activation",
+        "patches": "patch-text similarity",
+        "rollout": "attention rollout",
+    }.get(heatmap.how, heatmap.how)
+
+
+def _short(text: str, most: int) -> str:
+    return text if len(text) <= most else text[: most - 1].rstrip() + "…"
