@@ -23,6 +23,7 @@ _PUBLIC = {
     "Corpus": "hilum.tasks",
     "finetune": "hilum.tasks",
     "predict": "hilum.tasks",
+    "explain": "hilum.tasks",
     "Probe": "hilum.tasks.estimators",
     "Features": "hilum.tasks.estimators",
     "evaluate": "hilum.evaluation",
@@ -57,6 +58,7 @@ if TYPE_CHECKING:
     from hilum.tasks import Corpus as Corpus
     from hilum.tasks import compose as compose
     from hilum.tasks import embed as embed
+    from hilum.tasks import explain as explain
     from hilum.tasks import finetune as finetune
     from hilum.tasks import predict as predict
     from hilum.tasks import probe as probe

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from hilum.tasks.composing import Corpus, Draft, DraftSentence, compose
 from hilum.tasks.embedding import Embedded, embed, vectors_of
+from hilum.tasks.explaining import Heatmap, explain
 from hilum.tasks.feature_cache import features
 from hilum.tasks.finetune_recipe import Finetune
 from hilum.tasks.finetuning import Finetuned, finetune
@@ -26,6 +27,7 @@ __all__ = [
     "Finetune",
     "Finetuned",
     "Fit",
+    "Heatmap",
     "Part",
     "Predicted",
     "Probed",
@@ -37,6 +39,7 @@ __all__ = [
     "draw",
     "embed",
     "examples_of",
+    "explain",
     "features",
     "finetune",
     "fit_probe",

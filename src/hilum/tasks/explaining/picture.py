@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import io
 
-import matplotlib as mpl
+from typing import TYPE_CHECKING
+
 import numpy as np
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.cm import ScalarMappable
-from matplotlib.colors import LinearSegmentedColormap, Normalize
-from matplotlib.figure import Figure
 from PIL import Image
 
 from hilum.errors import UsageError
 from hilum.tasks.explaining.heatmap import Heatmap
+
+if TYPE_CHECKING:  # matplotlib is loaded when something is drawn, and not with the room
+    from matplotlib.figure import Figure
 
 COLORS = "inferno"  # even steps of lightness, and told apart by people who see colors differently
 STRENGTH = 0.6  # of the color where the map is highest; the radiograph stays to be seen
@@ -43,6 +43,8 @@ def overlay(pixels: np.ndarray, heatmap: Heatmap, strength: float = STRENGTH) ->
     Raises:
         UsageError: the map is of another image's shape.
     """
+    from matplotlib import colormaps
+
     if pixels.shape != heatmap.values.shape:
         raise UsageError(
             f"the heatmap is {heatmap.values.shape}, the image {pixels.shape}; draw it over its own image."
@@ -50,7 +52,7 @@ def overlay(pixels: np.ndarray, heatmap: Heatmap, strength: float = STRENGTH) ->
     shares = heatmap.shares
     unseen = np.isnan(shares)
     shares = np.where(unseen, 0, shares)
-    color = mpl.colormaps[COLORS](shares)[..., :3] * 255  # (H, W, 3)
+    color = colormaps[COLORS](shares)[..., :3] * 255  # (H, W, 3)
     opacity = (strength * _opacity(shares))[..., None]
     gray = np.where(unseen, pixels * UNSEEN, pixels)[..., None]
     return np.rint(gray * (1 - opacity) + color * opacity).astype(np.uint8)
@@ -66,6 +68,9 @@ def figure(pixels: np.ndarray, heatmap: Heatmap, model_name: str, image_name: st
         image_name: as shown; "" leaves it out.
         dpi: an image is 4.4 inches high.
     """
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
     height, width = pixels.shape
     enlarged = max(1.0, LEAST_SIDE_PX / max(height, width))
     size = (round(width * enlarged), round(height * enlarged))
@@ -83,8 +88,8 @@ def figure(pixels: np.ndarray, heatmap: Heatmap, model_name: str, image_name: st
         ax.set_axis_off()
     _scale(fig, heatmap, ((margin + 2 * (wide + gap)) / whole[0], bottom / whole[1], 0.14 / whole[0], high / whole[1]))
 
-    def say(x: float, y: float, text: str, size: float, color: str, **more: str) -> None:
-        fig.text(x / whole[0], y / whole[1], text, fontsize=size, color=color, va="baseline", **more)
+    def say(x: float, y: float, text: str, points: float, color: str) -> None:
+        fig.text(x / whole[0], y / whole[1], text, fontsize=points, color=color, va="baseline")
 
     say(margin, whole[1] - 0.36, f"“{_short(heatmap.phrase, 60)}”", 13, "#F2F2F2")
     against = f", against “{_short(heatmap.against, 40)}”" if heatmap.against else ""
@@ -103,9 +108,13 @@ def _opacity(shares: np.ndarray) -> np.ndarray:
 
 def _scale(fig: Figure, heatmap: Heatmap, where: tuple[float, float, float, float]) -> None:
     """The color scale as it looks over middle gray."""
+    from matplotlib import colormaps
+    from matplotlib.cm import ScalarMappable
+    from matplotlib.colors import LinearSegmentedColormap, Normalize
+
     steps = np.linspace(0, 1, 256)
     opacity = (STRENGTH * _opacity(steps))[:, None]
-    colors = 0.45 * (1 - opacity) + mpl.colormaps[COLORS](steps)[:, :3] * opacity
+    colors = 0.45 * (1 - opacity) + colormaps[COLORS](steps)[:, :3] * opacity
     blended = LinearSegmentedColormap.from_list("over gray", list(map(tuple, colors)))
     span = Normalize(heatmap.low, heatmap.high if heatmap.high > heatmap.low else heatmap.low + 1)
     bar = fig.colorbar(ScalarMappable(span, blended), cax=fig.add_axes(where))
