@@ -19,6 +19,7 @@ from hilum.models.clip_tokenizer import ClipTokenizer
 from hilum.models.released.chexzero import import_chexzero
 from hilum.models.towers import DualEncoder
 from hilum.models.zero_shot import PromptSet, finding_vectors, pair_scores
+from hilum.tasks.composing import Corpus, compose_many
 from tests.parity import GOLDEN, Check, golden
 
 FOLDER = GOLDEN / "chexzero"
@@ -33,6 +34,7 @@ def checks() -> Iterator[Check]:
     yield from _zero_shot(arrays)
     yield from _training(arrays)
     yield from _evaluation(arrays)
+    yield from _composing(arrays)
 
 
 def _arrays() -> dict[str, np.ndarray]:
@@ -160,3 +162,20 @@ def _evaluation(arrays: Mapping[str, np.ndarray]) -> Iterator[Check]:
     at = [scores[:, c] >= best_threshold(truth[:, c], scores[:, c], "youden") for c in columns]
     points = [(sensitivity(truth[:, c], at[c]), specificity(truth[:, c], at[c])) for c in columns]
     yield Check(name, "Youden's point", points, arrays["youden_sens_spec"], 1e-12)
+
+
+def _composing(arrays: Mapping[str, np.ndarray]) -> Iterator[Check]:
+    name, model = "cxr-repair", _model("a")
+    corpus = Corpus.of_texts([str(text) for text in arrays["repair_corpus"]])
+    yield Check(name, "ids, cut where too long", model.tokenizer(corpus.texts), arrays["repair_tokens_truncated"], 0)
+    yield Check(name, "corpus embeddings", corpus.vectors(model), arrays["repair_corpus_embed"])
+    images = model.embed_images(arrays["images_u8"])
+    for key in sorted(key for key in arrays if key.startswith("repair_top")):
+        found = arrays[key]
+        drafts = list(
+            compose_many(images, [None] * len(images), model, corpus, sentences=found.shape[1], way="cxr-repair")
+        )
+        places = [[one.place for one in draft.sentences] for draft in drafts]
+        yield Check(name, f"the nearest {found.shape[1]}", places, found, 0)
+        reports = arrays[key.replace("repair_top", "repair_reports_top")]
+        yield Check(name, f"reports of the nearest {found.shape[1]}", [draft.text for draft in drafts], reports, 0)

@@ -27,7 +27,7 @@ class Corpus:
     """The different texts of many reports: whole ones, or their sentences.
 
     Texts that differ only in case and blanks are one, in the first spelling. What a model makes of them is computed once
-    (`vectors`). Make one with `of_archive`, `of_table` or `of_reports`. It may be used by several threads.
+    (`vectors`). Make one with `of_archive`, `of_table`, `of_reports` or `of_texts`. Several threads may use it.
 
     Attributes:
         name: where the reports came from, for messages.
@@ -42,29 +42,20 @@ class Corpus:
     def __init__(
         self,
         name: str,
+        texts: Sequence[str],
+        occurrences: tuple[np.ndarray, np.ndarray],
         reports: Sequence[str],
         study_ids: Sequence[str | None],
         patient_ids: Sequence[str | None],
         *,
-        whole: bool = False,
+        whole: bool,
         empty: int = 0,
         shelf: Shelf | None = None,
     ) -> None:
         self.name, self.whole, self.empty = name, whole, empty
-        self.reports, self.study_ids, self.patient_ids = tuple(reports), tuple(study_ids), tuple(patient_ids)
-        number: dict[str, int] = {}
-        texts: list[str] = []
-        text_of: list[int] = []
-        report_of: list[int] = []
-        for report, said in enumerate(self.reports):
-            for text in [" ".join(said.split())] if whole else sentences_of(said):
-                place = number.setdefault(_plain(text), len(texts))
-                if place == len(texts):
-                    texts.append(text)
-                text_of.append(place)
-                report_of.append(report)
-        self.texts = tuple(texts)
-        self.text_of, self.report_of = np.array(text_of, np.int64), np.array(report_of, np.int64)
+        self.texts, self.reports = tuple(texts), tuple(reports)
+        self.study_ids, self.patient_ids = tuple(study_ids), tuple(patient_ids)
+        self.text_of, self.report_of = occurrences
         if not texts:
             raise ReportError(
                 f"{name}: no text to draft from ({len(reports)} reports with words, {empty} without). "
@@ -78,7 +69,7 @@ class Corpus:
             for row, one in enumerate(names):
                 if one is not None:
                     self._rows_of.setdefault((kind, one), []).append(row)
-        self._shelf = shelf
+        self._shelf = shelf or Shelf()
         self._vectors: dict[str, np.ndarray] = {}
 
     @classmethod
@@ -89,14 +80,16 @@ class Corpus:
         whole: bool = False,
         *,
         text: str = TEXT,
+        keep: bool = True,
     ) -> Corpus:
         """The reports of an archive's studies.
 
         Args:
-            archive: the archive, or its path. What a model makes of the texts is kept in it.
+            archive: the archive, or its path.
             split: of the studies' images; None takes all studies.
             whole: whole reports, not their sentences.
             text: which words of a report, a text policy such as "impression", "findings" or "cxr-repair".
+            keep: keep what a model makes of the texts in the archive; where it cannot be written, nothing is kept.
 
         Raises:
             ReportError: no report of the split has such words.
@@ -118,7 +111,7 @@ class Corpus:
         if not reports:
             raise ReportError(no_reports(archive, split, text, empty))
         where = f"{archive.path}" + (f", split '{split}'" if split else "")
-        return cls(where, reports, names, patients, whole=whole, empty=empty, shelf=shelf_in(archive))
+        return cls._cut(where, reports, names, patients, whole, empty, shelf_in(archive) if keep else None)
 
     @classmethod
     def of_table(
@@ -149,7 +142,7 @@ class Corpus:
         names, patients = ([ids[row] for row in kept] for ids in (read.study_ids, read.patient_ids))
         shelf = shelf_in(archive) if archive is not None else shelf_beside(path)
         reports = [read.texts[row] for row in kept]
-        return cls(str(path), reports, names, patients, whole=whole, empty=len(read.texts) - len(kept), shelf=shelf)
+        return cls._cut(str(path), reports, names, patients, whole, len(read.texts) - len(kept), shelf)
 
     @classmethod
     def of_reports(cls, reports: Iterable[str], whole: bool = False, name: str = "reports") -> Corpus:
@@ -161,7 +154,39 @@ class Corpus:
         """
         texts = list(reports)
         kept = [text for text in texts if not is_hollow(text)]
-        return cls(name, kept, [None] * len(kept), [None] * len(kept), whole=whole, empty=len(texts) - len(kept))
+        nobody = [None] * len(kept)
+        return cls._cut(name, kept, nobody, nobody, whole, len(texts) - len(kept), None)
+
+    @classmethod
+    def of_texts(cls, texts: Sequence[str], name: str = "texts") -> Corpus:
+        """Texts exactly as they are, doubles and blanks included, as CXR-RePaiR's code takes its corpus."""
+        places, nobody = np.arange(len(texts)), [None] * len(texts)
+        return cls(name, texts, (places, places), texts, nobody, nobody, whole=False)
+
+    @classmethod
+    def _cut(
+        cls,
+        name: str,
+        reports: Sequence[str],
+        study_ids: Sequence[str | None],
+        patient_ids: Sequence[str | None],
+        whole: bool,
+        empty: int,
+        shelf: Shelf | None,
+    ) -> Corpus:
+        number: dict[str, int] = {}
+        texts: list[str] = []
+        occurrences: list[tuple[int, int]] = []
+        for report, said in enumerate(reports):
+            for text in [" ".join(said.split())] if whole else sentences_of(said):
+                place = number.setdefault(_plain(text), len(texts))
+                if place == len(texts):
+                    texts.append(text)
+                occurrences.append((place, report))
+        text_of, report_of = np.array(occurrences, np.int64).reshape(-1, 2).T
+        return cls(
+            name, texts, (text_of, report_of), reports, study_ids, patient_ids, whole=whole, empty=empty, shelf=shelf
+        )
 
     def __len__(self) -> int:
         """How many different texts."""
@@ -179,8 +204,7 @@ class Corpus:
         """
         known = self._vectors.get(model.fingerprint)
         if known is None:
-            shelf = self._shelf or Shelf()
-            known = self._vectors[model.fingerprint] = shelf.vectors(model, self.texts, on_texts)
+            known = self._vectors[model.fingerprint] = self._shelf.vectors(model, self.texts, on_texts)
         return known
 
     def only(self, places: Sequence[int]) -> Corpus:
@@ -194,15 +218,20 @@ class Corpus:
         if wrong or not chosen:
             said = f"text {wrong[0]} of {len(self)}" if wrong else "no text"
             raise UsageError(f"{self.name}: cannot restrict the corpus to {said}; expected places from 0.")
-        smaller = object.__new__(Corpus)
-        smaller.__dict__.update(self.__dict__)
-        smaller.texts = tuple(self.texts[place] for place in chosen)
         there = np.full(len(self), -1)
         there[chosen] = np.arange(len(chosen))
         kept = there[self.text_of] >= 0
-        smaller.text_of, smaller.report_of = there[self.text_of[kept]], self.report_of[kept]
-        smaller._order = np.argsort(smaller.text_of, kind="stable")
-        smaller._starts = np.searchsorted(smaller.text_of[smaller._order], np.arange(len(chosen) + 1))
+        smaller = Corpus(
+            self.name,
+            [self.texts[place] for place in chosen],
+            (there[self.text_of[kept]], self.report_of[kept]),
+            self.reports,
+            self.study_ids,
+            self.patient_ids,
+            whole=self.whole,
+            empty=self.empty,
+            shelf=self._shelf,
+        )
         smaller._vectors = {key: vectors[chosen] for key, vectors in self._vectors.items()}
         return smaller
 

@@ -38,6 +38,7 @@ class DraftSentence:
         study_id: the study that it was written about; None where the corpus does not say.
         score: cosine of image and text.
         says: finding -> "positive", "negative" or "uncertain", as the rule labeler reads it.
+        place: where it stands in the corpus's `texts`.
         left_out: why it is not in the draft; empty where it is.
     """
 
@@ -45,6 +46,7 @@ class DraftSentence:
     study_id: str | None
     score: float
     says: dict[str, str]
+    place: int
     left_out: str = ""
 
 
@@ -164,7 +166,7 @@ def _draft(
     def sentence(place: int, left_out: str = "") -> DraftSentence:
         text = corpus.texts[place]
         says = {name: value.value for name, value in reader().read(text).values.items()}
-        return DraftSentence(text, corpus.source(place, owned), float(scores[place]), says, left_out)
+        return DraftSentence(text, corpus.source(place, owned), float(scores[place]), says, place, left_out)
 
     if way == "cxr-repair-select" and order:
         first = joined([corpus.texts[order[0]]])
