@@ -23,6 +23,7 @@ COMMANDS = {
     "pretrain": "hilum.cli.pretrain:pretrain",
     "zeroshot": "hilum.cli.zeroshot:zeroshot",
     "write": "hilum.cli.write:write",
+    "compose": "hilum.cli.compose:compose",
     "embed": "hilum.cli.embed:embed",
     "probe": "hilum.cli.probe:probe",
     "finetune": "hilum.cli.finetune:finetune",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
@@ -12,6 +13,7 @@ from hilum.archive import Archive
 from hilum.errors import UsageError
 from hilum.imaging import read_image
 from hilum.reports import report_text
+from hilum.reports.headers import is_hollow
 from hilum.reports.policy import POLICIES
 
 
@@ -72,10 +74,12 @@ def asked_image(archive: Archive, image: str | PathLike[str]) -> Asked:
 def own_of(archive: Archive, study_id: str, patient_id: str) -> Own:
     """Whose an image of the archive is."""
     quoted = study_id.replace("'", "''")
-    reports = {
-        cut
-        for study in archive.studies(where=f"study_id = '{quoted}'").to_pylist()
-        for policy in POLICIES
-        if (cut := report_text(study, policy, report=study["report"]))
-    }
-    return Own(study_id, patient_id, frozenset(reports))
+    for study in archive.studies(where=f"study_id = '{quoted}'").to_pylist():
+        return own_of_study(study, patient_id)
+    return Own(study_id, patient_id)
+
+
+def own_of_study(study: Mapping[str, str | None], patient_id: str) -> Own:
+    """Whose an image of this row of `studies` is."""
+    cuts = (report_text(study, policy, report=study["report"]) for policy in POLICIES)
+    return Own(str(study["study_id"]), patient_id, frozenset(cut for cut in cuts if not is_hollow(cut)))

@@ -64,8 +64,8 @@ class Corpus:
         self._order = np.argsort(self.text_of, kind="stable")  # occurrences by text, the first met first
         self._starts = np.searchsorted(self.text_of[self._order], np.arange(len(texts) + 1))
         self._rows_of: dict[tuple[str, str], list[int]] = {}
-        plain = [_plain(said) for said in self.reports]
-        for kind, names in (("study", self.study_ids), ("patient", self.patient_ids), ("report", plain)):
+        self._plain = [_plain(said) for said in self.reports]
+        for kind, names in (("study", self.study_ids), ("patient", self.patient_ids), ("report", self._plain)):
             for row, one in enumerate(names):
                 if one is not None:
                     self._rows_of.setdefault((kind, one), []).append(row)
@@ -267,10 +267,16 @@ class Corpus:
         """(M,) in how many places of the reports each text stands."""
         return np.diff(self._starts)
 
-    def most_frequent(self) -> str:
-        """The report that was written most often, in its first spelling."""
-        often = Counter(map(_plain, self.reports)).most_common(1)[0][0]
-        return next(said for said in self.reports if _plain(said) == often)
+    def most_frequent(self, owned: frozenset[int] = frozenset()) -> str:
+        """The report that was written most often, in its first spelling; empty where all are left out."""
+        counts = Counter(plain for row, plain in enumerate(self._plain) if row not in owned)
+        often = counts.most_common(1)[0][0] if counts else None
+        return next((said for said, plain in zip(self.reports, self._plain, strict=True) if plain == often), "")
+
+    def whole_reports(self) -> Corpus:
+        """The same reports, whole."""
+        ids = self.study_ids, self.patient_ids
+        return Corpus._cut(self.name, self.reports, *ids, whole=True, empty=self.empty, shelf=self._shelf)
 
 
 def sentences_of(report: str) -> list[str]:
