@@ -9,6 +9,7 @@ from hilum.archive.manifest import Manifest
 from hilum.archive.schema import SECTIONS, SPLITS, VIEWS
 from hilum.archive.splits import assign_splits, hashed_split, patients_in_two_splits
 from hilum.archive.summary import summarize
+from hilum.archive.vectors import VectorTable
 
 __all__ = [
     "SECTIONS",
@@ -18,6 +19,7 @@ __all__ = [
     "Embeddings",
     "Manifest",
     "Problem",
+    "VectorTable",
     "assign_splits",
     "check",
     "export_labels",

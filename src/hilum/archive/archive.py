@@ -169,9 +169,13 @@ class Archive:
     def __repr__(self) -> str:
         return f"Archive({str(self.path)!r})"
 
+    @property
+    def versions(self) -> dict[str, int]:
+        """The version of each table that this handle reads: equal ones hold the same rows."""
+        return {name: table.version for name, table in self._tables.items()}
+
     def __getstate__(self) -> dict[str, Any]:
-        versions = {name: table.version for name, table in self._tables.items()}
-        return {"path": self.path.resolve(), "manifest": self.manifest, "versions": versions}
+        return {"path": self.path.resolve(), "manifest": self.manifest, "versions": self.versions}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__init__(**state)  # type: ignore[misc]
@@ -259,7 +263,7 @@ class Archive:
                 f"embeddings: the vector of image {image_ids[bad[0]]!r} is not finite ({len(bad)} such)."
             )
         with self.writing():
-            table = self._embedding_table(fingerprint, vectors.shape[1])
+            table = self.embedding_table(fingerprint, vectors.shape[1])
             stored = table.schema.field("vector").type.list_size
             if stored != vectors.shape[1]:
                 raise ArchiveError(f"{table.path} holds vectors of {stored} numbers, got {vectors.shape[1]}.")
@@ -298,7 +302,7 @@ class Archive:
                 elif table.files > MANY_FILES:
                     table.compact(ROWS_PER_FILE, KEEP_OLD)
             for key in self.embedding_keys():
-                self._embedding_table(key).compact(SMALL_ROWS_PER_FILE, KEEP_OLD)
+                self.embedding_table(key).compact(SMALL_ROWS_PER_FILE, KEEP_OLD)
 
     # Reading
 
@@ -345,7 +349,7 @@ class Archive:
 
     def embeddings(self, fingerprint: str) -> Embeddings | None:
         """All image vectors of one model, or None when there are none."""
-        table = self._embedding_table(fingerprint)
+        table = self.embedding_table(fingerprint)
         if not table.exists:
             return None
         read = table.read().combine_chunks()
@@ -360,7 +364,7 @@ class Archive:
 
     def embedding_shapes(self) -> dict[str, tuple[int, int]]:
         """How many vectors of how many numbers each model's fingerprint has; reads no vectors."""
-        tables = {key: self._embedding_table(key) for key in self.embedding_keys()}
+        tables = {key: self.embedding_table(key) for key in self.embedding_keys()}
         return {key: (len(table), table.schema.field("vector").type.list_size) for key, table in tables.items()}
 
     def size_bytes(self) -> int:
@@ -401,7 +405,12 @@ class Archive:
         starts[[fragment.fragment_id for fragment in fragments]] = np.cumsum([0, *counts[:-1]])
         return starts[addresses >> np.uint64(32)] + (addresses & np.uint64(0xFFFFFFFF)).astype(np.int64)
 
-    def _embedding_table(self, fingerprint: str, dimension: int = 0) -> Table:
+    def embedding_table(self, fingerprint: str, dimension: int = 0) -> Table:
+        """The Lance table of one model's vectors, which may not be there yet (then of this dimension).
+
+        Raises:
+            ArchiveError: the fingerprint is none.
+        """
         if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._@+-]{0,200}", fingerprint):
             raise ArchiveError(
                 f"embeddings: {fingerprint!r} is no fingerprint; use letters, digits and . _ @ + - only."

@@ -4,24 +4,26 @@ from __future__ import annotations
 
 import threading
 from dataclasses import replace
+from functools import lru_cache
 from os import PathLike
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from hilum.archive import Archive
+from hilum.archive import Archive, VectorTable
 from hilum.errors import UsageError
 from hilum.models import Model
-from hilum.models.model import unit_rows
 from hilum.tasks.search.fusion import reciprocal_rank_fusion
 from hilum.tasks.search.gallery import Gallery
 from hilum.tasks.search.hits import Hit, ReportHit
 from hilum.tasks.search.report_gallery import ReportGallery
-from hilum.tasks.search.vectors import ExactVectors
+from hilum.tasks.search.vectors import ExactVectors, Vectors
 from hilum.tasks.search.words import Reports
 
+EXACT_BELOW = 100_000  # 0.2 GB of 512 numbers each, compared in some 20 ms; an index is no faster by much
 FUSED_AT_LEAST = 100  # ranks of each kind that are fused
+TEXTS_KEPT = 512  # embeddings of texts asked for, kept for those who type the same again
 
 
 class Search:
@@ -32,17 +34,26 @@ class Search:
     Args:
         model: an image-text model; one of images alone answers `by_image` only.
         archive: the archive, or its path.
+        exact_below: embeddings; of fewer each is compared, of more the index (`hilum index`) chooses which, if there is one.
 
     Example:
         >>> search = Search("runs/chexzero", "archive")  # doctest: +SKIP
         >>> search.by_text("large left pleural effusion", k=5, where="view = 'pa'")  # doctest: +SKIP
     """
 
-    def __init__(self, model: Model | str | PathLike[str], archive: Archive | str | PathLike[str]) -> None:
+    def __init__(
+        self,
+        model: Model | str | PathLike[str],
+        archive: Archive | str | PathLike[str],
+        *,
+        exact_below: int = EXACT_BELOW,
+    ) -> None:
         self.model = model if isinstance(model, Model) else Model.load(model)
         self._path = str(archive.path if isinstance(archive, Archive) else archive)
+        self._exact_below = exact_below
         self._refreshing = threading.Lock()
-        self._view = _View.of(Archive.open(self._path), self.model)
+        self._view = _View.of(Archive.open(self._path), self.model.fingerprint, exact_below)
+        self._embedded = lru_cache(TEXTS_KEPT)(lambda text: self.model.embed_texts([text])[0])
 
     @property
     def archive(self) -> Archive:
@@ -54,6 +65,11 @@ class Search:
         """How many images have no embedding of this model, and so are not found by text or image."""
         return len(self._view.gallery) - len(self._view.vectors)
 
+    @property
+    def is_exact(self) -> bool:
+        """Whether every embedding is compared, and so no neighbor can be missed."""
+        return isinstance(self._view.vectors, ExactVectors)
+
     def __len__(self) -> int:
         """How many images can be found by text or image."""
         return len(self._view.vectors)
@@ -61,7 +77,7 @@ class Search:
     def refresh(self) -> None:
         """See images, labels, reports and embeddings that were added since. Questions asked meanwhile see the older state."""
         with self._refreshing:
-            self._view = _View.of(Archive.open(self._path), self.model)
+            self._view = _View.of(Archive.open(self._path), self.model.fingerprint, self._exact_below, self._view)
 
     def by_text(self, text: str, *, k: int = 20, where: str | None = None, words: str | None = None) -> list[Hit]:
         """The images nearest to a text.
@@ -83,7 +99,7 @@ class Search:
             )
         view = self._view
         allowed = view.gallery.allowed(where)
-        query = self.model.embed_texts([text])[0]
+        query = self._embedded(text.strip())
         if words is None:
             return view.nearest(query, k, allowed, "text")
         depth = max(FUSED_AT_LEAST, 5 * k)
@@ -188,26 +204,36 @@ def by_words(archive: Archive | str | PathLike[str], words: str, k: int = 20, wh
 class _View:
     """All that a question needs, at one version of the archive; replaced whole, so that no question sees half of two."""
 
-    def __init__(self, gallery: Gallery, reports: Reports, vectors: ExactVectors, place: np.ndarray) -> None:
-        self.gallery, self.reports, self.vectors = gallery, reports, vectors
-        self.place = place  # (V,) of each vector its image's place in the gallery
+    def __init__(
+        self, gallery: Gallery, reports: Reports, table: VectorTable, vectors: Vectors, place: np.ndarray
+    ) -> None:
+        self.gallery, self.reports, self.table, self.vectors = gallery, reports, table, vectors
+        self.place = place  # (V,) of each vector its image's place in the gallery; -1 for an image that is not there
         self._reports_read: ReportGallery | None = None
         self._reading = threading.Lock()
 
     @classmethod
-    def of(cls, archive: Archive, model: Model) -> _View:
-        gallery = Gallery(archive)
-        kept = archive.embeddings(model.fingerprint)
-        if kept is None:
-            return cls(gallery, Reports(archive), ExactVectors(np.zeros((0, model.embed_dim), np.float32)), _NONE)
-        place = gallery.places(pa.array(kept.image_ids, pa.string()))
-        units = unit_rows(kept.vectors)
-        if (place < 0).any():  # of images that are not there
-            units, place = units[place >= 0], place[place >= 0]
-        return cls(gallery, Reports(archive), ExactVectors(units), place)
+    def of(cls, archive: Archive, fingerprint: str, exact_below: int, older: _View | None = None) -> _View:
+        """The view of an archive now; what has not changed since the older view is taken from it."""
+        table = VectorTable(archive, fingerprint)
+        if older is not None and archive.versions == older.gallery.archive.versions:
+            gallery, reports = older.gallery, older.reports
+            if table.version == older.table.version:
+                return older
+        else:
+            gallery, reports = Gallery(archive), Reports(archive)
+        vectors: Vectors
+        if len(table) >= exact_below and table.n_indexed:
+            vectors = table
+        elif older is not None and isinstance(older.vectors, ExactVectors) and len(older.vectors):
+            # Vectors are only ever added, so that those read before are the first of those there are now.
+            vectors = ExactVectors(np.concatenate([older.vectors.units, table.units(len(older.vectors))]))
+        else:
+            vectors = ExactVectors(table.units())
+        return cls(gallery, reports, table, vectors, gallery.places(table.image_ids()))
 
     def nearest(self, query: np.ndarray, k: int, allowed: np.ndarray | None, found_by: str) -> list[Hit]:
-        there = None if allowed is None else allowed[self.place]
+        there = None if allowed is None else allowed[self.place] & (self.place >= 0)
         vectors, cosines = self.vectors.nearest(query, k, there)
         return [self.gallery.hit(self.place[v], c, found_by) for v, c in zip(vectors, cosines, strict=True)]
 
@@ -232,9 +258,6 @@ class _View:
         if len(vector):
             return self.vectors.vector(int(vector[0])), place
         return model.embed_images(self.gallery.archive.pixels([self.gallery.rows[place]]))[0], place
-
-
-_NONE = np.zeros(0, np.int64)
 
 
 def _studies_with(gallery: Gallery, reports: Reports, words: str, k: int, allowed: np.ndarray | None) -> list[Hit]:

@@ -2,9 +2,24 @@
 
 from __future__ import annotations
 
+from typing import Protocol
+
 import numpy as np
 
 FEW = 0.25  # share of the vectors; fewer are copied out before they are compared
+
+
+class Vectors(Protocol):
+    """Unit vectors that can be searched; also an archive's `VectorTable`, through its index."""
+
+    def __len__(self) -> int:
+        """N."""
+
+    def vector(self, place: int) -> np.ndarray:
+        """(D,) one of the unit vectors."""
+
+    def nearest(self, query: np.ndarray, k: int, allowed: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
+        """Places and cosines of the k nearest of those allowed."""
 
 
 class ExactVectors:
