@@ -6,6 +6,7 @@ from hilum.archive.archive import Archive, Embeddings
 from hilum.archive.checks import Problem, check, looks_inverted
 from hilum.archive.export import export_labels
 from hilum.archive.manifest import Manifest
+from hilum.archive.report_words import ReportWords
 from hilum.archive.schema import SECTIONS, SPLITS, VIEWS
 from hilum.archive.splits import assign_splits, hashed_split, patients_in_two_splits
 from hilum.archive.summary import summarize
@@ -19,6 +20,7 @@ __all__ = [
     "Embeddings",
     "Manifest",
     "Problem",
+    "ReportWords",
     "VectorTable",
     "assign_splits",
     "check",

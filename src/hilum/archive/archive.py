@@ -405,6 +405,11 @@ class Archive:
         starts[[fragment.fragment_id for fragment in fragments]] = np.cumsum([0, *counts[:-1]])
         return starts[addresses >> np.uint64(32)] + (addresses & np.uint64(0xFFFFFFFF)).astype(np.int64)
 
+    @property
+    def studies_table(self) -> Table:
+        """The Lance table of studies, which the index of words is on."""
+        return self._tables["studies"]
+
     def embedding_table(self, fingerprint: str, dimension: int = 0) -> Table:
         """The Lance table of one model's vectors, which may not be there yet (then of this dimension).
 

@@ -1,7 +1,8 @@
 """Exact words in reports: which studies have them all, the most telling first.
 
-Every word, and every phrase in double quotes, must be there, as it is written but for capitals. What is asked for is the
-word, not the finding: `pneumothorax` finds "no pneumothorax" too, `"no pneumothorax"` only that.
+Every word must be there, as it is written but for capitals; so must every phrase in double quotes, its words in a row, whatever
+blanks or marks stand between them. What is asked for is the word, not the finding: `pneumothorax` finds "no pneumothorax" too,
+`"no pneumothorax"` only that. The archive's index of words answers where there is one (`hilum index`), else all reports are read.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from hilum.archive import Archive
+from hilum.archive import Archive, ReportWords
 from hilum.errors import UsageError
 
 K1, B = 1.2, 0.75  # Robertson & Zaragoza 2009, section 3.5: how soon repeats stop counting, how much length counts
@@ -35,7 +36,7 @@ def terms_of(words: str) -> list[list[str]]:
         raise UsageError(f"the words are {len(words):,} characters long; at most {LONGEST} are read.")
     if words.count('"') % 2:
         raise UsageError(f"words {words!r}: a phrase has no closing double quote.")
-    cut = [re.findall(r"[^\W_]+(?:[-'’./][^\W_]+)*", phrase or word) for phrase, word in _TERM.findall(words)]
+    cut = [re.findall(r"[^\W_]+", phrase or word) for phrase, word in _TERM.findall(words)]  # "follow-up" is a phrase
     terms = [term for term in cut if term]
     if not terms:
         raise UsageError(f"words {words!r}: there is no word in it. For example: --words 'tube \"no pneumothorax\"'")
@@ -53,6 +54,8 @@ class Reports:
 
     def __init__(self, archive: Archive) -> None:
         self._archive = archive
+        self._index = ReportWords(archive)
+        self._is_indexed = self._index.is_usable
         self._read: tuple[pa.Array, pa.Array] | None = None
 
     def _texts(self) -> tuple[pa.Array, pa.Array]:
@@ -66,12 +69,15 @@ class Reports:
     def with_words(self, words: str) -> tuple[pa.Array, np.ndarray]:
         """The studies whose report has all of the words, and their BM25 weights; the heaviest first.
 
-        Every result has every word, so that how rare a word is would weigh all of them alike and is left out.
+        Without an index the weights leave out how rare a word is: every result has every word.
         """
+        terms = terms_of(words)
+        if self._is_indexed:
+            return self._index.find(terms)
         ids, texts = self._texts()
         found = np.arange(len(ids))
         counts: list[np.ndarray] = []
-        for term in terms_of(words):
+        for term in terms:
             if not len(found):
                 break
             here = texts.take(pa.array(found)) if counts or len(found) < len(texts) else texts
@@ -91,7 +97,7 @@ def _count(texts: pa.Array, term: list[str]) -> np.ndarray:
     maybe = np.flatnonzero(pc.match_substring(texts, term[0], ignore_case=True).to_numpy(zero_copy_only=False))
     counts = np.zeros(len(texts), np.int64)
     # Arrow's patterns are RE2's: they take linear time whatever is asked.
-    pattern = rf"(?i)(?:^|{_EDGE})" + r"\s+".join(map(re.escape, term)) + rf"(?:$|{_EDGE})"
+    pattern = rf"(?i)(?:^|{_EDGE})" + rf"{_EDGE}+".join(map(re.escape, term)) + rf"(?:$|{_EDGE})"
     counts[maybe] = pc.count_substring_regex(texts.take(pa.array(maybe)), pattern).to_numpy(zero_copy_only=False)
     return counts
 
