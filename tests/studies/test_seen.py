@@ -105,3 +105,15 @@ def test_a_name_that_is_neither_source_nor_archive_is_a_missing_cell(study_file:
 @pytest.mark.parametrize("name", ["nih", "phantom"])
 def test_the_names_of_sources_are_known(study_file: Path, name: str) -> None:
     assert seen(study_file, name)[0] == ()
+
+
+def test_what_a_model_says_of_its_own_pretraining_counts(study_file: Path, made: Path) -> None:
+    same = copied(made / "archive", study_file.parent / "same", [0, 20], "train")
+    study_file.write_text(SETTINGS)
+    study = load_study(study_file)
+    opened = open_model(study.models[0], Store(study_file.parent / "out"))
+    for model in opened.members:
+        model.provenance |= {"archives": [str(same), "/no/longer/there"], "sources": ["disks"]}
+    found = seen_in_pretraining(opened, open_dataset(study.datasets[0]))
+    assert found.image_ids == ("i20",)
+    assert any("cannot be told" in one and "/no/longer/there" in one for one in found.warnings)

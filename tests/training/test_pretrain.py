@@ -231,3 +231,11 @@ def test_weights_to_start_from_are_really_used(small_archive: Path, whole: Path,
     pretrain("chexzero", small_archive, tmp_path / "run", tiny=True, settings=settings)
     before, after = hilum.Model.load(whole), hilum.Model.load(tmp_path / "run")
     assert np.abs(before.embed_texts(["effusion"]) - after.embed_texts(["effusion"])).max() < 1e-4
+
+
+def test_a_model_says_which_archives_and_sources_it_has_seen(small_archive: Path, tmp_path: Path) -> None:
+    settings = ["side_px=32", "canvas_px=32", "batch_size=16", "queue=16", "epochs=1"]
+    pretrain("moco-cxr", small_archive, tmp_path / "run", tiny=True, settings=settings)
+    made = hilum.Model.load(tmp_path / "run").provenance
+    assert made["archives"] == [str(small_archive.resolve())]
+    assert made["sources"] == sorted(Archive.open(small_archive).manifest.sources)

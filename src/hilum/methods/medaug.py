@@ -70,13 +70,7 @@ class MedAug(MoCoCXR):
         "densenet121": {"tower": "densenet121"},
         "released": {"tower": "resnet18", "compat": "medaug"},
     }
-    tiny: ClassVar[dict[str, Any]] = {
-        **MoCoCXR.tiny,
-        "tau": 0.2,
-        "queue": 512,
-        "key_momentum": 0.996,
-        "learning_rate": 3e-4,
-    }
+    tiny: ClassVar[dict[str, Any]] = dict(MoCoCXR.tiny)
 
     @property
     def policy(self) -> Policy:

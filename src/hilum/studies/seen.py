@@ -36,10 +36,9 @@ def seen_in_pretraining(opened: Opened, dataset: Dataset) -> Seen:
         UsageError: `pretrained_on` names neither a source nor an archive.
         ArchiveError: an archive cannot be read.
     """
-    stated = list(opened.entry.pretrained_on)
-    for model in opened.members:  # what hilum itself wrote down when it pretrained
-        stated += [str(one) for key in ("archives", "sources") for one in model.provenance.get(key, [])]
-    archives, names = _told_apart(stated)
+    archives, names = _told_apart(opened.entry.pretrained_on)
+    written, more = _written_down(opened)
+    archives, names = list(dict.fromkeys([*archives, *written])), list(dict.fromkeys([*names, *more]))
     held = _held(dataset)
     found: set[str] = set()
     warnings: list[str] = []
@@ -108,6 +107,15 @@ def _in_archive(place: str, held: Sequence[Row]) -> tuple[set[str], list[str]]:
             found |= set(more)
             warnings.append(f"{overlap.about}: {len(more)} of these images may have been seen in pretraining")
     return found, warnings
+
+
+def _written_down(opened: Opened) -> tuple[list[str], list[str]]:
+    """Archives and names of sources that hilum itself wrote into a model when it pretrained it."""
+
+    def told(key: str) -> list[str]:
+        return [str(one) for model in opened.members for one in model.provenance.get(key, [])]
+
+    return told("archives"), [name for name in told("sources") if name in SOURCES]
 
 
 def _told_apart(stated: Sequence[str]) -> tuple[list[str], list[str]]:
