@@ -33,7 +33,9 @@ def compose(
     corpus: Annotated[
         Path | None, typer.Option(help="Draft from this table of reports (or other archive), not from the archive.")
     ] = None,
-    sentences: Annotated[int | None, typer.Option(min=1, help="Most sentences; default 6, of --whole 1.")] = None,
+    sentences: Annotated[
+        int | None, typer.Option(min=1, help="How many of the nearest; default 6, of --whole 1.")
+    ] = None,
     whole: Annotated[bool, typer.Option("--whole", help="Retrieve whole impressions, not sentences.")] = False,
     way: Annotated[str, typer.Option(help="selected; or as the original: cxr-repair, cxr-repair-select.")] = "selected",
     split: Annotated[str, typer.Option(help="Reports of which split of the archive; 'all' for every one.")] = "train",
@@ -106,13 +108,10 @@ def compose(
             out=out,
         )
     if as_json:
-        from hilum.evaluation.results import as_json as to_json
-
-        typer.echo(to_json(found.results))
+        rows = [one.row() for one in found.results]
+        typer.echo(json.dumps({"remarks": found.remarks, "results": rows}, indent=2))
     else:
         show_evaluation(found)
-    for remark in found.remarks:
-        Console(stderr=True).print(remark, highlight=False, markup=False, soft_wrap=True)
     if out is not None:
         typer.echo(out)
 
@@ -152,6 +151,8 @@ def show_evaluation(found: DraftEvaluation) -> None:
             table.add_row(way.removeprefix(f"{first} - "), *map(_cell, cells))
         console.print(table, highlight=False)
         console.print()
+    for remark in found.remarks:
+        console.print(remark, style="dim", highlight=False, markup=False, soft_wrap=True)
 
 
 def _cell(one: Result) -> str:

@@ -91,7 +91,7 @@ def evaluate_drafts(
         archive: the archive, or its path; image vectors are kept in it.
         corpus: what is drafted from, in sentences; default those of the archive's split "train".
         split: which studies.
-        sentences: the most sentences in a draft; default 6.
+        sentences: how many of the nearest; default 6.
         text: the words of a study's report that are the reference, a text policy.
         labeler: reads drafts and references; default the rule labeler. A neural one also gives `labeler_similarity`, the
             S_emb of CXR-RePaiR.

@@ -26,7 +26,6 @@ NOTICE = (
 )
 WAYS = ("selected", "cxr-repair", "cxr-repair-select")
 SENTENCES = 6  # the most of CXR-RePaiR's k
-LOOKED_AT = 10  # candidates looked at for each sentence wanted; those further away are left alone
 
 
 @dataclass(frozen=True)
@@ -92,11 +91,11 @@ def compose(
         model: a model with a text tower.
         corpus: what is drafted from; its texts are embedded once for each model.
         pixels: (H, W) uint8 gray.
-        sentences: how many texts; default 6, and 1 of a corpus of whole reports.
+        sentences: how many of the nearest texts; default 6, and 1 of a corpus of whole reports.
         own: whose image it is (`own_of`): their reports are not used.
-        way: "selected" takes texts in score order and leaves out what contradicts or repeats a better one. "cxr-repair" is
-            the original: the best ones, whatever they say, each followed by a blank. "cxr-repair-select" takes the best one
-            where it says that there is no finding, else as many as asked.
+        way: "selected" leaves out what contradicts or repeats a nearer text, and takes nothing further away in its place.
+            "cxr-repair" is the original: the nearest ones, whatever they say, each followed by a blank. "cxr-repair-select"
+            takes the nearest alone where it says that there is no finding, else as many as asked.
         says_no_finding: the labeler of "cxr-repair-select"; default the rule labeler (the original asks CheXbert).
 
     Raises:
@@ -175,15 +174,13 @@ def _draft(
         found = [sentence(place) for place in order[:wanted]]
         return Draft(tuple(found), joined([one.text for one in found]), remarks=remarks)
     found, kept = [], list[tuple[str, Said]]()
-    for place in order[: LOOKED_AT * wanted]:
+    for place in order[:wanted]:
         text = corpus.texts[place]
         said = reader().read(text)
         why = first_objection(kept, text, said)
         found.append(sentence(place, why))
         if not why:
             kept.append((text, said))
-        if len(kept) == wanted:
-            break
     return Draft(tuple(found), " ".join(text for text, _ in kept), remarks=remarks)
 
 
