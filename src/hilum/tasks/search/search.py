@@ -9,21 +9,19 @@ from os import PathLike
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
-from hilum.archive import Archive, VectorTable
+from hilum.archive import Archive
 from hilum.errors import UsageError
 from hilum.models import Model
+from hilum.tasks.search.browsing import Browser
 from hilum.tasks.search.fusion import reciprocal_rank_fusion
-from hilum.tasks.search.gallery import Gallery
 from hilum.tasks.search.hits import Hit, ReportHit
-from hilum.tasks.search.report_gallery import ReportGallery
-from hilum.tasks.search.vectors import ExactVectors, Vectors
-from hilum.tasks.search.words import Reports
+from hilum.tasks.search.vectors import ExactVectors
+from hilum.tasks.search.view import View
 
 EXACT_BELOW = 100_000  # 0.2 GB of 512 numbers each, compared in some 20 ms; an index is no faster by much
 FUSED_AT_LEAST = 100  # ranks of each kind that are fused
-TEXTS_KEPT = 512  # embeddings of texts asked for, kept for those who type the same again
+TEXTS_KEPT = 1000  # embeddings of texts asked for, kept for those who type the same again
 
 
 class Search:
@@ -52,7 +50,7 @@ class Search:
         self._path = str(archive.path if isinstance(archive, Archive) else archive)
         self._exact_below = exact_below
         self._refreshing = threading.Lock()
-        self._view = _View.of(Archive.open(self._path), self.model.fingerprint, exact_below)
+        self._view = View.of(Archive.open(self._path), self.model.fingerprint, exact_below)
         self._embedded = lru_cache(TEXTS_KEPT)(lambda text: self.model.embed_texts([text])[0])
 
     @property
@@ -61,23 +59,29 @@ class Search:
         return self._view.gallery.archive
 
     @property
+    def images(self) -> int:
+        """How many images the archive has."""
+        return len(self._view.gallery)
+
+    @property
+    def embedded(self) -> int:
+        """How many of them this model has embedded, and so can be found by text or image."""
+        return int((self._view.place >= 0).sum())
+
+    @property
     def missing(self) -> int:
-        """How many images have no embedding of this model, and so are not found by text or image."""
-        return len(self._view.gallery) - len(self._view.vectors)
+        """How many of them it has not embedded."""
+        return self.images - self.embedded
 
     @property
     def is_exact(self) -> bool:
         """Whether every embedding is compared, and so no neighbor can be missed."""
         return isinstance(self._view.vectors, ExactVectors)
 
-    def __len__(self) -> int:
-        """How many images can be found by text or image."""
-        return len(self._view.vectors)
-
     def refresh(self) -> None:
         """See images, labels, reports and embeddings that were added since. Questions asked meanwhile see the older state."""
         with self._refreshing:
-            self._view = _View.of(Archive.open(self._path), self.model.fingerprint, self._exact_below, self._view)
+            self._view = View.of(Archive.open(self._path), self.model.fingerprint, self._exact_below, self._view)
 
     def by_text(self, text: str, *, k: int = 20, where: str | None = None, words: str | None = None) -> list[Hit]:
         """The images nearest to a text.
@@ -104,7 +108,7 @@ class Search:
             return view.nearest(query, k, allowed, "text")
         depth = max(FUSED_AT_LEAST, 5 * k)
         near = view.nearest(query, depth, allowed, "text")
-        said = view.with_words(words, depth, allowed)
+        said = view.browser.with_words(words, depth, allowed)
         return _fused(near, said, k)
 
     def by_image(
@@ -179,8 +183,7 @@ class Search:
             UsageError: there is no word, or the filter cannot be understood.
         """
         _require(k)
-        view = self._view
-        return view.with_words(words, k, view.gallery.allowed(where))
+        return self._view.browser.by_words(words, k=k, where=where)
 
 
 def by_words(archive: Archive | str | PathLike[str], words: str, k: int = 20, where: str | None = None) -> list[Hit]:
@@ -197,80 +200,7 @@ def by_words(archive: Archive | str | PathLike[str], words: str, k: int = 20, wh
     """
     _require(k)
     archive = archive if isinstance(archive, Archive) else Archive.open(archive)
-    gallery = Gallery(archive)
-    return _studies_with(gallery, Reports(archive), words, k, gallery.allowed(where))
-
-
-class _View:
-    """All that a question needs, at one version of the archive; replaced whole, so that no question sees half of two."""
-
-    def __init__(
-        self, gallery: Gallery, reports: Reports, table: VectorTable, vectors: Vectors, place: np.ndarray
-    ) -> None:
-        self.gallery, self.reports, self.table, self.vectors = gallery, reports, table, vectors
-        self.place = place  # (V,) of each vector its image's place in the gallery; -1 for an image that is not there
-        self._reports_read: ReportGallery | None = None
-        self._reading = threading.Lock()
-
-    @classmethod
-    def of(cls, archive: Archive, fingerprint: str, exact_below: int, older: _View | None = None) -> _View:
-        """The view of an archive now; what has not changed since the older view is taken from it."""
-        table = VectorTable(archive, fingerprint)
-        if older is not None and archive.versions == older.gallery.archive.versions:
-            gallery, reports = older.gallery, older.reports
-            if table.version == older.table.version:
-                return older
-        else:
-            gallery, reports = Gallery(archive), Reports(archive)
-        vectors: Vectors
-        if len(table) >= exact_below and table.n_indexed:
-            vectors = table
-        elif older is not None and isinstance(older.vectors, ExactVectors) and len(older.vectors):
-            # Vectors are only ever added, so that those read before are the first of those there are now.
-            vectors = ExactVectors(np.concatenate([older.vectors.units, table.units(len(older.vectors))]))
-        else:
-            vectors = ExactVectors(table.units())
-        return cls(gallery, reports, table, vectors, gallery.places(table.image_ids()))
-
-    def nearest(self, query: np.ndarray, k: int, allowed: np.ndarray | None, found_by: str) -> list[Hit]:
-        there = None if allowed is None else allowed[self.place] & (self.place >= 0)
-        vectors, cosines = self.vectors.nearest(query, k, there)
-        return [self.gallery.hit(self.place[v], c, found_by) for v, c in zip(vectors, cosines, strict=True)]
-
-    def with_words(self, words: str, k: int, allowed: np.ndarray | None) -> list[Hit]:
-        return _studies_with(self.gallery, self.reports, words, k, allowed)
-
-    def report_gallery(self, model: Model) -> ReportGallery:
-        with self._reading:
-            if self._reports_read is None:
-                self._reports_read = ReportGallery(self.gallery.archive, model)
-            return self._reports_read
-
-    def image(self, model: Model, pixels: np.ndarray | None, image_id: str | None) -> tuple[np.ndarray, int | None]:
-        """The unit vector of an image, and its place when it is one of the archive."""
-        if (pixels is None) == (image_id is None):
-            raise UsageError("give the pixels of an image, or the id of one in the archive: one of the two.")
-        if pixels is not None:
-            return model.embed_images(pixels)[0], None
-        assert image_id is not None
-        place = self.gallery.place(image_id)
-        vector = np.flatnonzero(self.place == place)
-        if len(vector):
-            return self.vectors.vector(int(vector[0])), place
-        return model.embed_images(self.gallery.archive.pixels([self.gallery.rows[place]]))[0], place
-
-
-def _studies_with(gallery: Gallery, reports: Reports, words: str, k: int, allowed: np.ndarray | None) -> list[Hit]:
-    studies, weights = reports.with_words(words)
-    rank = _ranks(gallery.column("study_id"), studies)  # (N,) of each image's study; -1: not found
-    there = rank >= 0 if allowed is None else (rank >= 0) & allowed
-    places = np.flatnonzero(there)
-    places = places[np.argsort(rank[places], kind="stable")][:k]
-    return [gallery.hit(int(place), weights[rank[place]], "words") for place in places]
-
-
-def _ranks(study_of_image: pa.Array, studies: pa.Array) -> np.ndarray:
-    return pc.fill_null(pc.index_in(study_of_image, value_set=studies), -1).to_numpy(zero_copy_only=False)
+    return Browser(archive).by_words(words, k=k, where=where)
 
 
 def _fused(near: list[Hit], said: list[Hit], k: int) -> list[Hit]:
