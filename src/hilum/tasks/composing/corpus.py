@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from hilum.archive import Archive
+from hilum.archive.manifest import NAME as MANIFEST_NAME
 from hilum.errors import ReportError, UsageError
 from hilum.models import Model
 from hilum.reports import report_text
@@ -122,10 +123,11 @@ class Corpus:
         text_columns: Sequence[str] = (),
         archive: Archive | None = None,
     ) -> Corpus:
-        """The reports of a table (CSV, TSV, Parquet), of a folder of text files, or of CXR-RePaiR's corpus (`.pt`).
+        """The reports of a table (CSV, TSV, Parquet), a folder of text files, or CXR-RePaiR's corpus (`.pt`).
 
         Args:
-            path: the table. Columns `study_id` and `patient_id` say whose report it is, where they are there.
+            path: the table, or another archive, whose split "train" is taken. Columns `study_id` and `patient_id` say whose
+                report it is, where they are there.
             whole: whole reports, not their sentences.
             text_columns: the columns with the words, joined; by default `impression`, else the one that holds reports.
             archive: where to keep what a model makes of the texts; default a file beside the table.
@@ -135,6 +137,8 @@ class Corpus:
             ReportError: no report has words.
         """
         path = Path(path)
+        if (path / MANIFEST_NAME).is_file():
+            return cls.of_archive(path, whole=whole)
         read = reports_of_table(path, text_columns)
         kept = [row for row, said in enumerate(read.texts) if not is_hollow(said)]
         if not kept:
