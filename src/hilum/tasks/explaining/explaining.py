@@ -19,12 +19,14 @@ from hilum.tasks.explaining.heatmap import CoarseMap, Heatmap, onto_image
 from hilum.tasks.explaining.patches import patch_map
 from hilum.tasks.explaining.question import HeadQuestion, Question, TextQuestion
 from hilum.tasks.explaining.rollout import rollout_map
-from hilum.tasks.explaining.words import word_map
+from hilum.tasks.explaining.words import attention_map, word_map
 
-# words: GLoRIA's attention of words to regions. gradient: gradient times activation of the last grid, for every tower and head.
-# patches: cosine of a vision transformer's patches with the text. rollout: its attention through all layers, whatever is asked.
-Way = Literal["words", "gradient", "patches", "rollout"]
+# words: GLoRIA's similarity of words and regions. attention: what GLoRIA's two softmaxes make of it. gradient: gradient times
+# activation of the last grid, for every tower and head. patches: cosine of a vision transformer's patches with the text.
+# rollout: its attention through all layers, whatever is asked.
+Way = Literal["words", "attention", "gradient", "patches", "rollout"]
 WAYS: tuple[Way, ...] = get_args(Way)
+NORMAL = "No Finding"  # whose prompts stand for what a phrase is asked against
 
 
 def explain(
@@ -39,15 +41,18 @@ def explain(
 ) -> Heatmap:
     """Where in an image a model looks for a phrase.
 
+    A text is asked for against what is said of normal radiographs: the map shows what speaks for the phrase rather than for
+    them. A cosine alone also rises with whatever all reports have in common, and so do its maps.
+
     Args:
         model: image-text, or any with a `head`.
         pixels: (H, W) uint8 gray.
         phrase: a finding or free text; with a head one of its names. A finding is asked for by its prompts.
         how: one of `WAYS`; "auto": words for GLoRIA, else gradient.
-        against: a text whose similarity is subtracted from the phrase's, such as "no pleural effusion"; "": none. Default: of a
-            finding its negative prompts, of free text none.
+        against: a text whose similarity is subtracted from the phrase's, such as "no pleural effusion"; "": none. Default: the
+            prompts of a normal radiograph; of these themselves, the findings that they are set against.
         head: of a probe or finetuned model, which then answers in place of a text.
-        prompts: a finding's prompts; default CheXzero's pair.
+        prompts: what findings are asked for with; default CheXzero's.
 
     Raises:
         UsageError: an unknown `how`, one that does not fit the model, or an empty phrase.
@@ -59,36 +64,41 @@ def explain(
     if how not in ("auto", *WAYS):
         raise UsageError(f"how is {how!r}; expected auto, {', '.join(WAYS)}.")
     square = torch.from_numpy(model.preprocess.squares(pixels))
-    asked, opposed = _texts(phrase, against, prompts)
+    asked, opposed, told = _texts(phrase, against, prompts or load_prompts())
     if head is not None:
         question: Question = HeadQuestion.of(head, phrase)
-        asked, opposed = [], []
+        asked, opposed, told = [], [], ""
     else:
         question = TextQuestion.of(model, asked, opposed)
     if how == "auto":
         how = "words" if isinstance(model.encoder, GloriaEncoder) and head is None else "gradient"
-    coarse = _map(model, square, question, asked, how)
+    coarse = _map(model, square, question, asked, opposed, how)
     values = onto_image(coarse.values, coarse.lattice, model.preprocess.placement(*pixels.shape), pixels.shape)
-    low = float(np.nanmin(values)) if coarse.low is None else coarse.low
-    return Heatmap(
-        values, phrase, how, coarse.score, low, max(low, float(np.nanmax(values))), " / ".join(opposed), coarse.note
-    )
+    low = float(np.nanmedian(values)) if coarse.low is None else coarse.low
+    if how in ("attention", "rollout"):
+        told = ""  # of the score alone
+    return Heatmap(values, phrase, how, coarse.score, low, max(low, float(np.nanmax(values))), told, coarse.note)
 
 
-def _texts(phrase: str, against: str | None, prompts: PromptSet | None) -> tuple[list[str], list[str]]:
-    """What is asked for, and against."""
+def _texts(phrase: str, against: str | None, prompts: PromptSet) -> tuple[list[str], list[str], str]:
+    """What is asked for, what against, and how that is told."""
     finding = find(phrase)
-    if finding is None:
-        return [phrase], [against] if against else []
-    asked, opposed = (prompts or load_prompts()).prompts(finding.name)
-    return asked, opposed if against is None else [against] if against else []
+    asked = [phrase] if finding is None else prompts.prompts(finding.name)[0]
+    if against is not None:
+        return (asked, [against], f"“{against}”") if against else (asked, [], "")
+    normal, abnormal = load_prompts().prompts(NORMAL)  # not every set has words for a normal radiograph
+    if finding is not None and finding.name == NORMAL:
+        return asked, abnormal, "abnormal radiographs"
+    return asked, normal, "normal radiographs"
 
 
-def _map(model: Model, square: Tensor, question: Question, asked: list[str], how: str) -> CoarseMap:
+def _map(model: Model, square: Tensor, question: Question, asked: list[str], opposed: list[str], how: str) -> CoarseMap:
     if how == "gradient":
         return gradient_map(model, square, question)
     if how == "rollout":
         return rollout_map(model, square, question)
     if isinstance(question, HeadQuestion):
-        raise UsageError(f"--how {how} compares an image with a text, and a head has none. Use --how gradient.")
-    return word_map(model, square, asked, question) if how == "words" else patch_map(model, square, question)
+        raise UsageError(f"how={how!r} compares an image with a text, and a head has none. Use how='gradient'.")
+    if how == "words":
+        return word_map(model, square, asked, opposed, question)
+    return attention_map(model, square, asked, question) if how == "attention" else patch_map(model, square, question)

@@ -19,9 +19,9 @@ class Heatmap:
         phrase: what was asked for.
         how: which map it is: one of `WAYS`.
         score: how well the whole image fits the phrase, as the model scores it: not a probability.
-        low: what is drawn as nothing.
-        high: what is drawn as most.
-        against: text whose map was subtracted; "" where none was.
+        low: what is drawn as nothing: no evidence, or the median where a map has no such zero.
+        high: what is drawn as most: the largest value.
+        against: what the map was asked against, as told to a person; "" for nothing.
         note: what must be known to read the map.
     """
 
@@ -72,7 +72,7 @@ class CoarseMap(NamedTuple):
         values: (h, w) by cell.
         lattice: where its cells look.
         score: of the whole image.
-        low: what is drawn as nothing; None for the smallest value.
+        low: what is drawn as nothing; None for the median.
         note: what must be known to read the map.
     """
 

@@ -21,6 +21,7 @@ from hilum.models.towers_vit import ViTTower
 from hilum.tasks.explaining.heatmap import Lattice
 
 LEAST_CELLS = 6  # a side: a coarser map says little, so that of small images the stage before is asked
+_TEXT_MODULES = ("text_tower", "text_projection", "clip.transformer")  # never hooked: not worth the copy
 
 
 class Layer(NamedTuple):
@@ -38,8 +39,9 @@ class Layer(NamedTuple):
 
 
 def own_modules(encoder: Encoder) -> Encoder:
-    """The encoder with modules of its own around the same weights: what is hooked onto it, other threads do not see."""
-    shared: dict[int, Any] = {id(tensor): tensor for tensor in (*encoder.parameters(), *encoder.buffers())}
+    """The encoder with image modules of its own around the same weights: what is hooked onto it, other threads do not see."""
+    texts = (module for name, module in encoder.named_modules() if name in _TEXT_MODULES)
+    shared: dict[int, Any] = {id(one): one for one in (*encoder.parameters(), *encoder.buffers(), *texts)}
     return copy.deepcopy(encoder, shared)
 
 
@@ -71,16 +73,18 @@ def evidence_layer(encoder: Encoder, side_px: int) -> Layer:
         enlarged = encoder.architecture.upsample_px if isinstance(encoder, GloriaEncoder) else None
         return _resnet(net, side_px, enlarged or side_px)
     if isinstance(net, DenseNetTower):
-        return Layer(net.activation, _densenet_lattice(net, side_px), _as_is)
+        return _densenet(net, side_px)
     if isinstance(net, open_clip.modified_resnet.ModifiedResNet):
         return _modified_resnet(net, side_px)
     if isinstance(net, SwinTower):
         return _swin(net, side_px)
-    # Of a transformer the normed input of the last attention: its patches speak to the class token there, and behind it no more.
+    # Where the class token is pooled, patches speak to it through the last attention, and behind that no more: its input is
+    # asked, and behind the norm, for in front of a norm gradient times activation sums to zero.
     if isinstance(net, open_clip.transformer.VisionTransformer):
         return _tokens(net.transformer.resblocks[-1].ln_1, side_px, net.patch_size[0], prefix=1)
     if isinstance(net, VisionTransformer):
-        return _tokens(net.blocks[-1].norm1, side_px, net.patch_embed.patch_size[0], net.num_prefix_tokens)
+        module = net.blocks[-1].norm1 if net.global_pool == "token" else net.norm
+        return _tokens(module, side_px, net.patch_embed.patch_size[0], net.num_prefix_tokens)
     return _timm(net, side_px)
 
 
@@ -118,12 +122,16 @@ def _resnet(net: ResNetTower, side_px: int, seen_px: int) -> Layer:
     return Layer(net.get_submodule(f"layer{stages}"), lattice, _as_is)
 
 
-def _densenet_lattice(net: DenseNetTower, side_px: int) -> Lattice:
+def _densenet(net: DenseNetTower, side_px: int) -> Layer:
     """The stem centers cell i on pixel 4 i; each average of 2 x 2 moves on by half of the stride before."""
+    whole = stages = len(net.description.blocks)
+    while stages > 1 and side_px < LEAST_CELLS * 2 ** (stages + 1):
+        stages -= 1
     stride, center = 4.0, 0.0
-    for _ in range(len(net.description.blocks) - 1):
+    for _ in range(stages - 1):
         center, stride = center + stride / 2, stride * 2
-    return Lattice((center + 0.5) / side_px, stride / side_px)
+    module = net.activation if stages == whole else net.features.get_submodule(f"denseblock{stages}")
+    return Layer(module, Lattice((center + 0.5) / side_px, stride / side_px), _as_is)
 
 
 def _modified_resnet(net: Any, side_px: int) -> Layer:

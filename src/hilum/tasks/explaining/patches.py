@@ -59,5 +59,5 @@ def _patch_vectors(encoder: Encoder, images: Tensor, name: str) -> tuple[Tensor,
             return encoder.clip.visual.head(tokens), patch_px
     raise UsageError(
         f"{name}: patch-text similarity needs an image-text model whose image tower is a vision transformer with a class token "
-        f"or an average; its tower is {type(net).__name__}. Use --how gradient."
+        f"or an average; its tower is {type(net).__name__}. Use how='gradient'."
     )

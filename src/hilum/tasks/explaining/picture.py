@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -20,7 +19,8 @@ STRENGTH = 0.6  # of the color where the map is highest; the radiograph stays to
 UNSEEN = 0.35  # brightness that is left where the model never looked
 LEAST_SIDE_PX = 512  # smaller images are enlarged in a figure
 UNITS = {
-    "words": "attention, 1 = even",
+    "words": "fit of words and region",
+    "attention": "attention, 1 = even",
     "gradient": "evidence for the phrase",
     "patches": "cosine of patch and phrase",
     "rollout": "attention, 1 = even",
@@ -92,7 +92,7 @@ def figure(pixels: np.ndarray, heatmap: Heatmap, model_name: str, image_name: st
         fig.text(x / whole[0], y / whole[1], text, fontsize=points, color=color, va="baseline")
 
     say(margin, whole[1] - 0.36, f"“{_short(heatmap.phrase, 60)}”", 13, "#F2F2F2")
-    against = f", against “{_short(heatmap.against, 40)}”" if heatmap.against else ""
+    against = f", against {_short(heatmap.against, 40)}" if heatmap.against else ""
     say(margin, whole[1] - 0.62, f"{_way(heatmap)}{against}   score {heatmap.score:+.3f}", 8.5, "#B8BCC2")
     say(margin, 0.36, f"{model_name}{'   ' + image_name if image_name else ''}", 8, "#B8BCC2")
     say(margin, 0.15, "Research use only. Shows where a model looked, not where disease is.", 8, "#E0B050")
@@ -125,7 +125,8 @@ def _scale(fig: Figure, heatmap: Heatmap, where: tuple[float, float, float, floa
 
 def _way(heatmap: Heatmap) -> str:
     return {
-        "words": "words to regions (GLoRIA)",
+        "words": "words and regions (GLoRIA)",
+        "attention": "attention of words to regions (GLoRIA)",
         "gradient": "gradient x activation",
         "patches": "patch-text similarity",
         "rollout": "attention rollout",

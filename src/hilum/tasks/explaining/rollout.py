@@ -49,7 +49,7 @@ def rollout_map(model: Model, square: Tensor, question: Question) -> CoarseMap:
     else:
         raise UsageError(
             f"{model.name}: attention rollout needs a vision transformer; its image tower is {type(net).__name__}. "
-            "Use --how gradient."
+            "Use how='gradient'."
         )
     answer = float(question.answer(encoder, images))
     flow = rolled_out(seen)[0]  # (T, T)
