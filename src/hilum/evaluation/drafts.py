@@ -15,11 +15,10 @@ from hilum.evaluation.draft_metrics import Embedder, measure_drafts
 from hilum.evaluation.results import Result, write_csv
 from hilum.models import Model
 from hilum.models.model import unit_rows
-from hilum.reports import RuleLabeler, report_text
-from hilum.reports.headers import is_hollow
+from hilum.reports import RuleLabeler
 from hilum.tables import check_place
 from hilum.tasks.composing import NOTICE, Corpus, Own, compose_many
-from hilum.tasks.composing.asked import own_of_study
+from hilum.tasks.composing.asked import own_of_study, words_of_study
 from hilum.tasks.composing.corpus import TEXT, studies_of
 from hilum.tasks.composing.drafting import SENTENCES
 from hilum.tasks.embedding import OnBatch, embed, vectors_of
@@ -163,9 +162,9 @@ def _asked(archive: Archive, split: str, text: str) -> list[tuple[str, Own, str]
         best.setdefault(image["study_id"], image)
     found = []
     for study in studies_of(archive, split):
-        reference = report_text(study, text, report=study["report"])
+        reference = words_of_study(study, text)
         image = best.get(study["study_id"] or "")
-        if image is not None and not is_hollow(reference):
+        if image is not None and reference:
             found.append((image["image_id"], own_of_study(study, image["patient_id"]), reference))
     if not found:
         splits = ", ".join(sorted({str(one) for one in archive.images(["split"])["split"].to_pylist()})) or "none"

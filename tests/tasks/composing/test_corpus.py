@@ -87,7 +87,7 @@ def test_an_archive_without_such_words_says_what_it_has(tmp_path: Path) -> None:
     archive.add_studies(pa.table({"study_id": ["s"], "patient_id": ["p"], "report": ["x"], "findings": ["Clear."]}))
     with pytest.raises(ReportError, match=r"none of its 1 studies has a report with 'impression'.*--text findings"):
         Corpus.of_archive(archive, split=None)
-    with pytest.raises(ReportError, match=r"none of its 0 studies.*ingest some"):
+    with pytest.raises(ReportError, match=r"no study of the split 'train'.*splits: none"):
         Corpus.of_archive(archive)
     assert Corpus.of_archive(archive, split=None, text="findings").texts == ("Clear.",)
 
@@ -123,3 +123,11 @@ def test_tables_without_reports_are_named(tmp_path: Path) -> None:
         Corpus.of_table(table)
     with pytest.raises(TableError, match="cannot be read"):
         Corpus.of_table(tmp_path / "absent.csv")
+
+
+def test_a_study_without_report_gives_no_words_under_any_policy(tmp_path: Path) -> None:
+    """Not even its ids, which stand in the same row."""
+    archive = Archive.create(tmp_path / "a")
+    archive.add_studies(pa.table({"study_id": ["s", "t"], "patient_id": ["p", "q"], "report": [None, "Clear."]}))
+    corpus = Corpus.of_archive(archive, split=None, text="whole")
+    assert (corpus.texts, corpus.study_ids, corpus.empty) == (("Clear.",), ("t",), 1)

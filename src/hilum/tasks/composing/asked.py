@@ -15,6 +15,7 @@ from hilum.imaging import read_image
 from hilum.reports import report_text
 from hilum.reports.headers import is_hollow
 from hilum.reports.policy import POLICIES
+from hilum.reports.sectioning import CUT_NAMES
 
 
 @dataclass(frozen=True)
@@ -81,5 +82,15 @@ def own_of(archive: Archive, study_id: str, patient_id: str) -> Own:
 
 def own_of_study(study: Mapping[str, str | None], patient_id: str) -> Own:
     """Whose an image of this row of `studies` is."""
-    cuts = (report_text(study, policy, report=study["report"]) for policy in POLICIES)
-    return Own(str(study["study_id"]), patient_id, frozenset(cut for cut in cuts if not is_hollow(cut)))
+    cuts = (words_of_study(study, policy) for policy in POLICIES)
+    return Own(str(study["study_id"]), patient_id, frozenset(cut for cut in cuts if cut))
+
+
+def words_of_study(study: Mapping[str, str | None], policy: str) -> str:
+    """The words of a row of `studies` that a text policy chooses; empty where it has none.
+
+    Raises:
+        ReportError: the policy is unknown.
+    """
+    text = report_text({name: study[name] for name in CUT_NAMES}, policy, report=study["report"])
+    return "" if is_hollow(text) else text

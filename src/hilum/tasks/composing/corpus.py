@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from os import PathLike
 from pathlib import Path
 
@@ -13,11 +13,9 @@ from hilum.archive import Archive
 from hilum.archive.manifest import NAME as MANIFEST_NAME
 from hilum.errors import ReportError, UsageError
 from hilum.models import Model
-from hilum.reports import report_text
 from hilum.reports.headers import is_hollow
-from hilum.reports.policy import POLICIES
 from hilum.reports.words import BREAK, clean, sentences
-from hilum.tasks.composing.asked import Own
+from hilum.tasks.composing.asked import Own, words_of_study
 from hilum.tasks.composing.tables import reports_of_table
 from hilum.tasks.composing.vectors import OnTexts, Shelf, shelf_beside, shelf_in
 
@@ -102,15 +100,15 @@ class Corpus:
         archive = archive if isinstance(archive, Archive) else Archive.open(archive)
         names, patients, reports, empty = [], [], [], 0
         for study in studies_of(archive, split):
-            said = report_text(study, text, report=study["report"])
-            if is_hollow(said):
+            said = words_of_study(study, text)
+            if not said:
                 empty += 1
                 continue
             names.append(study["study_id"])
             patients.append(study["patient_id"])
             reports.append(said)
         if not reports:
-            raise ReportError(no_reports(archive, split, text, empty))
+            raise ReportError(no_reports(archive, split, text))
         where = f"{archive.path}" + (f", split '{split}'" if split else "")
         return cls._cut(where, reports, names, patients, whole, empty, shelf_in(archive) if keep else None)
 
@@ -307,15 +305,15 @@ def studies_of(archive: Archive, split: str | None) -> list[dict[str, str | None
     return [study for study in studies if study["study_id"] in inside]
 
 
-def no_reports(archive: Archive, split: str | None, text: str, empty: int) -> str:
+def no_reports(archive: Archive, split: str | None, text: str) -> str:
     """Why an archive gives no corpus, and what would."""
-    policies: dict[str, Callable[..., str]] = POLICIES
     studies = studies_of(archive, split)
-    other = next(
-        (name for name in ("findings", "whole") for study in studies if policies[name](study, study["report"])), None
-    )
+    other = next((name for name in ("findings", "whole") for study in studies if words_of_study(study, name)), None)
+    if split and not studies:
+        splits = ", ".join(sorted({str(one) for one in archive.images(["split"])["split"].to_pylist()})) or "none"
+        return f"{archive.path}: no study of the split '{split}' to draft from. The archive's splits: {splits}."
     where = f"{archive.path}" + (f", split '{split}'" if split else "")
-    said = f"{where}: none of its {len(studies)} studies has a report with '{text}' ({empty} without)."
+    said = f"{where}: none of its {len(studies)} studies has a report with '{text}'."
     if other:
         return f"{said} There are words under '{other}': choose them with --text {other}."
     return f"{said} A draft is made of reports: ingest some (hilum ingest), choose another split, or name --corpus reports.csv."
