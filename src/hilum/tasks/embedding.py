@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from hilum.archive import Archive
+from hilum.archive import Archive, VectorTable
 from hilum.models import Model
 
 COMMIT_IMAGES = 4096
@@ -54,8 +54,7 @@ def embed(
     model = model if isinstance(model, Model) else Model.load(model)
     archive = archive if isinstance(archive, Archive) else Archive.open(Path(archive))
     images = archive.images(["row", "image_id"], where=where)
-    known = archive.embeddings(model.fingerprint)
-    have = set(known.image_ids) if known is not None else set()
+    have = set(VectorTable(archive, model.fingerprint).image_ids().to_pylist())
     ids = images["image_id"].to_pylist()
     new = np.array([i for i, image_id in enumerate(ids) if image_id not in have], np.int64)
     rows = images["row"].to_numpy()[new]
