@@ -30,6 +30,8 @@ COMMANDS = {
     "probe": "hilum.cli.probe:probe",
     "finetune": "hilum.cli.finetune:finetune",
     "predict": "hilum.cli.predict:predict",
+    "explain": "hilum.cli.explain:explain",
+    "pointing": "hilum.cli.pointing:pointing",
     "study": "hilum.cli.study:study",
     "semisupervise": "hilum.cli.semisupervise:semisupervise",
     "import": "hilum.cli.import_:import_",

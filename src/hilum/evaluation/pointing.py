@@ -16,10 +16,9 @@ from hilum.archive import Archive
 from hilum.evaluation.boxes import Boxed
 from hilum.evaluation.resampling import Resampler, interval, two_sided_p
 from hilum.evaluation.results import Result
-from hilum.models.head import Head
-from hilum.models.model import Model
 from hilum.models.zero_shot import PromptSet
-from hilum.tasks.explaining import Heatmap, explain
+from hilum.tasks.explaining import Heatmap, explain_with
+from hilum.tasks.explaining.members import Member
 
 METRICS = ("pointing", "pointing_chance", "pointing_center", "pointing_fixed_place")
 AGAINST = METRICS[1:]
@@ -57,20 +56,20 @@ class Pointed:
 
 
 def point(
-    model: Model,
+    members: Sequence[Member],
     archive: Archive,
     boxed: Sequence[Boxed],
     *,
     how: str = "auto",
     against: str | None = None,
-    head: Head | None = None,
     prompts: PromptSet | None = None,
     on_image: Callable[[int, int], None] | None = None,
 ) -> Pointed:
     """Explain each finding of each image, and see where the highest point lies.
 
     Args:
-        model, how, against, head, prompts: as of `explain`.
+        members: models, each with its head or None, as `load_members` gives them.
+        how, against, prompts: as of `explain`.
         archive: where the pixels are.
         boxed: as `boxed_findings` gives them.
         on_image: called with (done, all).
@@ -81,7 +80,7 @@ def point(
     for place, one in enumerate(boxed):
         if one.row != last:
             pixels, last = np.asarray(archive.pixels([one.row])[0]), one.row
-        heatmap = explain(model, pixels, one.finding, how=how, against=against, head=head, prompts=prompts)
+        heatmap = explain_with(members, pixels, one.finding, how=how, against=against, prompts=prompts)
         hits[place] = _hits(heatmap, one, fixed[one.finding])
         peaks[place], scores[place] = heatmap.peak, heatmap.score
         if on_image is not None:
