@@ -135,6 +135,7 @@ class Shelf:
         self._lock = threading.Lock()
         self._taken = 0.0
         self._snapshot: Snapshot | None = None
+        Archive.open(path)  # with its own words where it is missing
         self._snapshot = self._take(self._stamp())
 
     def now(self) -> Snapshot:
