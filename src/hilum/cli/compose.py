@@ -76,6 +76,8 @@ def compose(
     opened, loaded = Archive.open(archive), Model.load(model)
     require_text_tower(loaded)
     asked = asked_image(opened, image) if image is not None else None
+    if asked is not None and asked.remark:
+        Console(stderr=True).print(asked.remark, highlight=False, markup=False, soft_wrap=True)
     made = (
         Corpus.of_table(corpus, whole, archive=opened)
         if corpus is not None

@@ -10,7 +10,8 @@ from PIL import Image
 
 from hilum.archive import Archive
 from hilum.errors import ImageError, UsageError
-from hilum.tasks.composing import asked_image, own_of
+from hilum.imaging import DicomHeader
+from hilum.tasks.composing import asked_image, own_of, owner_of
 
 
 def test_an_id_of_the_archive_brings_whose_it_is(disks: Path) -> None:
@@ -26,6 +27,25 @@ def test_a_file_is_nobody_s_and_shrunk_as_the_archive_s_images(disks: Path, tmp_
     asked = asked_image(Archive.open(disks), tmp_path / "new.png")
     assert asked.pixels.shape == (384, 288)
     assert asked.own is None
+
+
+def test_a_file_with_an_image_s_own_pixels_is_recognized(disks: Path, tmp_path: Path) -> None:
+    archive = Archive.open(disks)
+    Image.fromarray(np.asarray(asked_image(archive, "i7").pixels)).save(tmp_path / "copy.png")
+    asked = asked_image(archive, tmp_path / "copy.png")
+    assert asked.own is not None
+    assert (asked.own.study_id, asked.own.patient_id) == ("s7", "p7")
+    assert "copy.png is of a patient of" in asked.remark
+
+
+def test_another_file_of_a_known_study_or_patient_is_recognized_by_its_header(disks: Path) -> None:
+    archive, other = Archive.open(disks), np.zeros((8, 8), np.uint8)
+    for header in (DicomHeader(study_instance_uid="s9"), DicomHeader(study_instance_uid="new", patient_id="p9")):
+        own = owner_of(archive, other, header)
+        assert own is not None
+        assert own.patient_id == "p9"
+    assert owner_of(archive, other, DicomHeader(patient_id="o'neil")) is None
+    assert owner_of(archive, other) is None
 
 
 def test_what_is_neither_is_named(disks: Path, tmp_path: Path) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hilum.tasks.composing.asked import Asked, Own, asked_image, own_of
+from hilum.tasks.composing.asked import Asked, Own, asked_image, own_of, owner_of
 from hilum.tasks.composing.corpus import Corpus
 from hilum.tasks.composing.drafting import NOTICE, WAYS, Draft, DraftSentence, compose, compose_many
 
@@ -18,4 +18,5 @@ __all__ = [
     "compose",
     "compose_many",
     "own_of",
+    "owner_of",
 ]

@@ -10,8 +10,9 @@ from pathlib import Path
 import numpy as np
 
 from hilum.archive import Archive
+from hilum.archive.schema import pixels_sha1
 from hilum.errors import UsageError
-from hilum.imaging import read_image
+from hilum.imaging import DicomHeader, read_image
 from hilum.reports import report_text
 from hilum.reports.headers import is_hollow
 from hilum.reports.policy import POLICIES
@@ -39,16 +40,18 @@ class Asked:
     Attributes:
         name: file or image id, for messages.
         pixels: (H, W) uint8.
-        own: whose it is, for an image of the archive.
+        own: whose it is, for an image of a patient of the archive.
+        remark: how a file was recognized as such.
     """
 
     name: str
     pixels: np.ndarray
     own: Own | None = None
+    remark: str = ""
 
 
 def asked_image(archive: Archive, image: str | PathLike[str]) -> Asked:
-    """An image by its id in the archive, else from a file.
+    """An image by its id in the archive, else from a file. A file is recognized where its patient is in the archive.
 
     Args:
         archive: where an id is looked for; a file is shrunk as its images were.
@@ -69,7 +72,34 @@ def asked_image(archive: Archive, image: str | PathLike[str]) -> Asked:
             f"{name}: no such file, and no image of {archive.path} has this id. Give the path of a DICOM, PNG or JPEG file, or "
             "an image_id of the archive."
         )
-    return Asked(name, read_image(image).shrunk(archive.manifest.longer_side_px).pixels)
+    shown = read_image(image).shrunk(archive.manifest.longer_side_px)
+    own = owner_of(archive, shown.pixels, shown.dicom)
+    remark = "" if own is None else f"{name} is of a patient of {archive.path}, whose own reports are kept out."
+    return Asked(name, shown.pixels, own, remark)
+
+
+def owner_of(archive: Archive, pixels: np.ndarray, header: DicomHeader | None = None) -> Own | None:
+    """Whose a picture from outside is, where the archive has its pixels, its study or its patient; else None.
+
+    Where an archive holds pseudonyms, only the pixels can be recognized.
+
+    Args:
+        archive: where to look.
+        pixels: (H, W) uint8, shrunk as the archive's images were.
+        header: of a DICOM file.
+    """
+    conditions = {"pixels_sha1": pixels_sha1(pixels.tobytes())}
+    if header is not None and not archive.manifest.pseudonymized:
+        given = {"study_id": header.study_instance_uid, "patient_id": header.patient_id}
+        conditions |= {name: value for name, value in given.items() if value}
+    for name, value in conditions.items():
+        quoted = value.replace("'", "''")
+        found = archive.images(["study_id", "patient_id"], where=f"{name} = '{quoted}'")
+        if found.num_rows:
+            study, patient = found["study_id"][0].as_py(), found["patient_id"][0].as_py()
+            # Another image of a known patient has a study of its own; the patient's reports are kept out all the same.
+            return own_of(archive, study, patient)
+    return None
 
 
 def own_of(archive: Archive, study_id: str, patient_id: str) -> Own:

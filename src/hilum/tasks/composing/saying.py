@@ -56,7 +56,7 @@ _PASSED_OVER = frozenset(
      "tiny", "trace", "minimal", "slight", "small", "mild", "moderate", "large", "marked", "severe", "extensive", "massive")
 )  # fmt: skip
 REPEATED_SHARE = 0.5  # of a later text's words said before, where its findings were named: a repetition
-REPEATED_SHARE_UNNAMED = 0.8  # the same of a text that names no finding: its words are all there is to go by
+REPEATED_SHARE_UNNAMED = 0.6  # the same of a text that names no finding: its words are all there is to go by
 
 
 @dataclass(frozen=True)
