@@ -25,6 +25,7 @@ COMMANDS = {
     "write": "hilum.cli.write:write",
     "search": "hilum.cli.search:search",
     "index": "hilum.cli.index:index",
+    "retrieval": "hilum.cli.retrieval:retrieval",
     "compose": "hilum.cli.compose:compose",
     "embed": "hilum.cli.embed:embed",
     "probe": "hilum.cli.probe:probe",

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from hilum.archive import Archive, VectorTable
 from hilum.models import Model
@@ -33,6 +35,7 @@ def embed(
     archive: Archive | str | PathLike[str],
     *,
     where: str | None = None,
+    image_ids: Collection[str] | None = None,
     batch_size: int = 64,
     on_batch: OnBatch | None = None,
 ) -> Embedded:
@@ -44,6 +47,7 @@ def embed(
         model: the model, or its folder.
         archive: the archive, or its path.
         where: which images, as a filter on `images`; default all.
+        image_ids: only these of them.
         batch_size: images at once in the tower.
         on_batch: called with (done, all) after each batch.
 
@@ -55,6 +59,8 @@ def embed(
     archive = archive if isinstance(archive, Archive) else Archive.open(Path(archive))
     images = archive.images(["row", "image_id"], where=where)
     have = set(VectorTable(archive, model.fingerprint).image_ids().to_pylist())
+    if image_ids is not None:
+        images = images.filter(pc.is_in(images["image_id"], value_set=pa.array(list(image_ids), pa.string())))
     ids = images["image_id"].to_pylist()
     new = np.array([i for i, image_id in enumerate(ids) if image_id not in have], np.int64)
     rows = images["row"].to_numpy()[new]
