@@ -83,27 +83,13 @@ def heat(desk: DeskOf, row: int, phrase: Phrase, how: How = "auto", model: Model
 
 def heat_layer(desk: Desk, pixels: np.ndarray, phrase: str, how: str, model: str | None) -> Response:
     """The layer as a PNG with opacity; headers say how it was made."""
-    from hilum.tasks.explaining import explain
+    from hilum.tasks.explaining import explain, layer
 
     heatmap: Heatmap = explain(desk.models.get(model), pixels, phrase, how=how)
     buffer = io.BytesIO()
-    Image.fromarray(_layer(heatmap)).save(buffer, "PNG", compress_level=3)
+    Image.fromarray(layer(heatmap)).save(buffer, "PNG", compress_level=3)
     headers = {"X-Heat-How": heatmap.how, "X-Heat-Score": f"{heatmap.score:.4f}", "X-Heat-Note": _ascii(heatmap.note)}
     return Response(buffer.getvalue(), media_type="image/png", headers=headers)
-
-
-def _layer(heatmap: Heatmap) -> np.ndarray:
-    """(H, W, 4) uint8: the colors of `overlay`, with how much of them covers the image."""
-    from matplotlib import colormaps
-
-    from hilum.tasks.explaining.picture import COLORS, STRENGTH, UNSEEN, _opacity
-
-    shares = heatmap.shares
-    unseen = np.isnan(shares)
-    shares = np.where(unseen, 0, shares)
-    color = np.where(unseen[..., None], 0, colormaps[COLORS](shares)[..., :3])
-    opacity = np.where(unseen, 1 - UNSEEN, STRENGTH * _opacity(shares))
-    return np.rint(np.concatenate([color, opacity[..., None]], axis=-1) * 255).astype(np.uint8)
 
 
 def png_of(pixels: np.ndarray) -> bytes:

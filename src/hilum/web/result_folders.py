@@ -72,9 +72,10 @@ def page_of(found: Found) -> str:
     try:
         if found.page.stat().st_size > LARGEST_PAGE:
             raise NotFoundError("This report is too large to be shown here; open its file.")
-        return found.page.read_text(encoding="utf-8", errors="replace")
+        page = found.page.read_text(encoding="utf-8", errors="replace")
     except OSError:
         raise NotFoundError("This report is not there any more.") from None
+    return page.replace("@media (prefers-color-scheme: dark)", "@media screen")  # as dark as the room it is shown in
 
 
 def _in(top: Path, folder: Path, depth: int) -> Iterator[Found]:

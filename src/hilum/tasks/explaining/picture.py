@@ -58,6 +58,18 @@ def overlay(pixels: np.ndarray, heatmap: Heatmap, strength: float = STRENGTH) ->
     return np.rint(gray * (1 - opacity) + color * opacity).astype(np.uint8)
 
 
+def layer(heatmap: Heatmap, strength: float = STRENGTH) -> np.ndarray:
+    """The colors of `overlay` alone, to be laid over the image by whoever shows it: (H, W, 4) uint8, opacity last."""
+    from matplotlib import colormaps
+
+    shares = heatmap.shares
+    unseen = np.isnan(shares)
+    shares = np.where(unseen, 0, shares)
+    color = np.where(unseen[..., None], 0, colormaps[COLORS](shares)[..., :3])
+    opacity = np.where(unseen, 1 - UNSEEN, strength * _opacity(shares))
+    return np.rint(np.concatenate([color, opacity[..., None]], axis=-1) * 255).astype(np.uint8)
+
+
 def figure(pixels: np.ndarray, heatmap: Heatmap, model_name: str, image_name: str = "", dpi: int = 100) -> bytes:
     """The image, the image with the heatmap over it, and the scale, with what was asked and what it is for: a PNG.
 

@@ -18,6 +18,7 @@ document.addEventListener("keydown", (event) => {
     return;
   }
   if (isTyping(event.target)) {
+    if (event.key === "/" && event.target.matches("[data-search]") && !event.target.value) event.preventDefault();
     if (event.key === "ArrowDown" && event.target.matches("[data-search]")) {
       const first = document.querySelector("[data-tile]");
       if (first) { first.focus(); event.preventDefault(); }

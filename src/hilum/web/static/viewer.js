@@ -172,15 +172,24 @@ async function loadScores() {
     const told = await answer.json();
     if (row !== state.row) return;
     rows.replaceChildren(element("ol", { class: "scores" }, ...told.scores.map(scoreRow)));
+    proposePhrase(told.scores);
   } catch (error) {
     if (row === state.row) rows.replaceChildren(problem(error));
   }
 }
 
+// Until somebody names another, the heatmap is of the finding that stands out most.
+let isPhraseChosen = false;
+
+function proposePhrase(scores) {
+  const ranked = scores.filter((one) => one.finding !== "No Finding" && one.above !== null).sort((a, b) => b.above - a.above);
+  if (!isPhraseChosen && !state.heat && ranked.length) at("phrase").value = ranked[0].finding;
+}
+
 function scoreRow(one) {
   const share = one.above === null ? null : Math.round(one.above * 100);
   const button = element("button", { type: "button", class: "finding", title: `${one.positive.join(" | ")}  against  ${one.negative.join(" | ")}`, text: one.finding });
-  button.addEventListener("click", () => { at("phrase").value = one.finding; toggleHeat(true); });
+  button.addEventListener("click", () => { isPhraseChosen = true; at("phrase").value = one.finding; toggleHeat(true); });
   const bar = document.createElementNS("http://www.w3.org/2000/svg", "svg");
   bar.setAttribute("viewBox", "0 0 100 8");
   bar.setAttribute("preserveAspectRatio", "none");
@@ -247,7 +256,7 @@ at("zoom-out").addEventListener("click", () => zoom(0.8));
 at("reset").addEventListener("click", reset);
 at("heat-toggle").addEventListener("click", () => toggleHeat());
 at("strength").addEventListener("input", () => { heat.style.opacity = at("strength").value / 100; });
-at("phrase").addEventListener("change", () => { if (state.heat) showHeat(); });
+at("phrase").addEventListener("change", () => { isPhraseChosen = true; if (state.heat) showHeat(); });
 at("prompt-set").addEventListener("change", loadScores);
 if (at("model")) at("model").addEventListener("change", () => { loadScores(); loadSimilar(); if (state.heat) showHeat(); document.dispatchEvent(new Event("model-changed")); });
 views.forEach((view) => view.addEventListener("click", () => choose(view)));
