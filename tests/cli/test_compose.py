@@ -16,6 +16,7 @@ from tests.tasks.conftest import tiny_model
 
 from hilum.archive import Archive
 from hilum.models import import_checkpoint
+from hilum.reports.neural.chexbert_import import import_chexbert
 from hilum.tasks.composing import NOTICE
 
 Call = Callable[..., tuple[int, str, str]]
@@ -91,6 +92,24 @@ def test_drafts_measured_beside_baselines(model: Path, archive: Path, tmp_path: 
     told = json.loads(out)
     assert told["remarks"][0] == NOTICE
     assert len(told["results"]) == len(rows)
+
+
+def test_a_neural_labeler_reads_drafts_and_gives_its_own_similarity(
+    model: Path, archive: Path, golden: Path, tmp_path: Path, call: Call
+) -> None:
+    words = [f"[unused{i}]" for i in range(1000)]
+    for number, token in {0: "[PAD]", 100: "[UNK]", 101: "[CLS]", 102: "[SEP]", 200: "effusion", 201: "no"}.items():
+        words[number] = token
+    (tmp_path / "vocab.txt").write_text("\n".join(words) + "\n")
+    chexbert = golden / "chexbert" / "chexbert_tiny.pt"
+    import_chexbert(chexbert, tmp_path / "vocab.txt", tmp_path / "labeler", attention_heads=4)
+    code, out, err = call(
+        "compose", model, archive, "--evaluate", "test", "--replicates", "5", "--labeler", tmp_path / "labeler"
+    )
+    assert code == 0, err
+    assert "similarity, labeler" in out
+    code, _, err = call("compose", model, archive, "--evaluate", "test", "--labeler", model)
+    assert (code, "labeler" in err) == (1, True), err
 
 
 def test_wrong_calls_are_named(model: Path, archive: Path, picture: Path, call: Call) -> None:
