@@ -79,16 +79,17 @@ class S2MTS2(Recipe):
 
     variants: ClassVar[dict[str, dict[str, Any]]] = {"chestx-ray14": {"keys": 2, "erasing": True}}
     tiny: ClassVar[dict[str, Any]] = {
-        "tower": "densenet-tiny-leaky",
+        "tower": "resnet-tiny",
         "init": "random",
         "side_px": 64,
         "canvas_px": 80,
         "keys": 2,
-        "crop": (0.6, 1.0),
+        "crop": (0.85, 1.0),
+        "jitter": 0.3,
         "dim": 64,
         "queue": 1024,
         "key_momentum": 0.99,
-        "tau": 0.2,
+        "tau": 0.1,
         "batch_size": 32,
         "epochs": 30,
         "optimizer": "adam",
