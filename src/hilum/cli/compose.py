@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -83,9 +85,10 @@ def compose(
         if corpus is not None
         else Corpus.of_archive(opened, None if split == "all" else split, whole, text=text)
     )
+    with _progress("embed texts, once for each model") as on_texts:
+        made.vectors(loaded, on_texts)
     if asked is not None:
-        with Console(stderr=True).status("texts are embedded once for each model"):
-            draft = draft_for(loaded, made, asked.pixels, sentences=sentences, own=asked.own, way=way)
+        draft = draft_for(loaded, made, asked.pixels, sentences=sentences, own=asked.own, way=way)
         if as_json:
             typer.echo(json.dumps({"image": asked.name, "model": loaded.fingerprint, **draft.to_dict()}, indent=2))
         else:
@@ -96,7 +99,7 @@ def compose(
         from hilum.reports.neural import load_labeler
 
         reads = load_labeler(labeler)
-    with Console(stderr=True).status("drafts are made and measured"):
+    with _progress("embed images") as on_batch:
         found = evaluate_drafts(
             loaded,
             opened,
@@ -108,6 +111,7 @@ def compose(
             replicates=replicates,
             seed=seed,
             out=out,
+            on_batch=on_batch,
         )
     if as_json:
         rows = [one.row() for one in found.results]
@@ -116,6 +120,18 @@ def compose(
         show_evaluation(found)
     if out is not None:
         typer.echo(out)
+
+
+@contextmanager
+def _progress(task: str) -> Iterator[Callable[[int, int], None]]:
+    """A bar on standard error, and what moves it: a function of (done, all)."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (TextColumn(task), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        number = bar.add_task("", total=None)
+        yield lambda done, all_: bar.update(number, completed=done, total=all_)
 
 
 def show_draft(draft: Draft) -> None:

@@ -41,4 +41,8 @@ def write(
     write_table(
         out, pa.table({name: [getattr(one, name) for one in written] for name in ("study_id", "written", "report")})
     )
+    Console(stderr=True).print(
+        f"{len(written)} reports, written by a generator and not by a reader. Research use only, not for anybody's record.",
+        soft_wrap=True,
+    )
     typer.echo(out)

@@ -12,7 +12,7 @@ from tests.tasks.composing.oracle import Oracle
 
 from hilum.archive import Archive
 from hilum.archive.lock import write_lock
-from hilum.tasks.composing import Corpus
+from hilum.tasks.composing import Corpus, vectors
 
 
 @pytest.fixture
@@ -22,9 +22,9 @@ def archive(disks: Path, tmp_path: Path) -> Archive:
 
 def test_an_archive_keeps_text_vectors_for_the_next_process(archive: Archive) -> None:
     first, again = Oracle(), Oracle()
-    vectors = Corpus.of_archive(archive).vectors(first)
-    assert first.read == len(vectors) == 6
-    assert np.array_equal(Corpus.of_archive(Archive.open(archive.path)).vectors(again), vectors)
+    rows = Corpus.of_archive(archive).vectors(first)
+    assert first.read == len(rows) == 6
+    assert np.array_equal(Corpus.of_archive(Archive.open(archive.path)).vectors(again), rows)
     assert again.read == 0
     Corpus.of_archive(archive, whole=True).vectors(again)
     assert again.read == 4, "only what is new"
@@ -43,8 +43,8 @@ def test_a_corpus_embeds_once_and_a_restricted_one_not_at_all(archive: Archive) 
 
 def test_an_archive_that_another_process_writes_is_no_error(archive: Archive) -> None:
     with write_lock(archive.path), ThreadPoolExecutor(1) as other:
-        vectors = other.submit(lambda: Corpus.of_archive(Archive.open(archive.path)).vectors(Oracle())).result()
-    assert len(vectors) == 6
+        rows = other.submit(lambda: Corpus.of_archive(Archive.open(archive.path)).vectors(Oracle())).result()
+    assert len(rows) == 6
     assert not (archive.path / "embeddings").exists()
 
 
@@ -52,11 +52,27 @@ def test_a_table_keeps_them_in_a_file_beside_it(tmp_path: Path) -> None:
     table = tmp_path / "reports.csv"
     table.write_text("report\nLeft effusion. No pneumothorax.\n")
     first, again = Oracle(), Oracle()
-    vectors = Corpus.of_table(table).vectors(first)
+    rows = Corpus.of_table(table).vectors(first)
     kept = tmp_path / f"reports.csv.{first.fingerprint}.safetensors"
     assert kept.is_file()
-    assert np.array_equal(Corpus.of_table(table).vectors(again), vectors)
+    assert np.array_equal(Corpus.of_table(table).vectors(again), rows)
     assert again.read == 0
     kept.write_bytes(b"damaged")
-    assert np.array_equal(Corpus.of_table(table).vectors(again), vectors)
+    assert np.array_equal(Corpus.of_table(table).vectors(again), rows)
     assert again.read == 2, "made anew"
+
+
+def test_a_run_that_is_stopped_goes_on_from_what_was_kept(archive: Archive, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(vectors, "BATCH", 2)
+    monkeypatch.setattr(vectors, "COMMIT_TEXTS", 2)
+
+    def stop(done: int, all_: int) -> None:
+        assert all_ == 6
+        if done == 4:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        Corpus.of_archive(archive).vectors(Oracle(), stop)
+    again = Oracle()
+    assert len(Corpus.of_archive(archive).vectors(again)) == 6
+    assert again.read == 2

@@ -158,9 +158,10 @@ def _draft(
     scores: np.ndarray, corpus: Corpus, own: Own | None, wanted: int, way: str, says_no: Callable[[str], bool] | None
 ) -> Draft:
     owned = corpus.owned(own)
-    order = [int(place) for place in ranked(np.where(corpus.forbidden(owned), -np.inf, scores))]
-    order = order[: len(order) - int(corpus.forbidden(owned).sum())]
-    remarks = _remarks(corpus, own, len(order))
+    forbidden = corpus.forbidden(owned)
+    usable = len(corpus) - int(forbidden.sum())
+    order = ranked(np.where(forbidden, -np.inf, scores))[: min(wanted, usable)].tolist()
+    remarks = _remarks(corpus, own, usable)
 
     def sentence(place: int, left_out: str = "") -> DraftSentence:
         text = corpus.texts[place]
@@ -174,7 +175,7 @@ def _draft(
         found = [sentence(place) for place in order[:wanted]]
         return Draft(tuple(found), joined([one.text for one in found]), remarks=remarks)
     found, kept = [], list[tuple[str, Said]]()
-    for place in order[:wanted]:
+    for place in order:
         text = corpus.texts[place]
         said = reader().read(text)
         why = first_objection(kept, text, said)

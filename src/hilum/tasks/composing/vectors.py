@@ -19,6 +19,7 @@ log = logging.getLogger(__name__)
 OnTexts = Callable[[int, int], None]
 SUFFIX = "+texts"  # after the model's fingerprint, beside its image vectors
 BATCH = 256
+COMMIT_TEXTS = 64 * BATCH  # a run that is stopped goes on from here
 
 
 class Shelf:
@@ -33,15 +34,17 @@ class Shelf:
         keys = [key_of(text) for text in texts]
         kept = self._read(model)
         new = [place for place, key in enumerate(keys) if key not in kept]
+        waiting: list[str] = []
         for start in range(0, len(new), BATCH):
             some = new[start : start + BATCH]
             rows = model.embed_texts([texts[place] for place in some], normalize=False)
             kept.update((keys[place], row) for place, row in zip(some, rows, strict=True))
+            waiting += [keys[place] for place in some]
+            if len(waiting) >= COMMIT_TEXTS or start + BATCH >= len(new):
+                fresh, waiting = list(dict.fromkeys(waiting)), []
+                self._keep(model, fresh, np.stack([kept[key] for key in fresh]))
             if on_texts is not None:
                 on_texts(start + len(some), len(new))
-        if new:
-            fresh = list(dict.fromkeys(keys[place] for place in new))
-            self._keep(model, fresh, np.stack([kept[key] for key in fresh]))
         return unit_rows(np.stack([kept[key] for key in keys]))
 
     def _read(self, model: Model) -> dict[str, np.ndarray]:
