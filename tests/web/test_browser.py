@@ -112,12 +112,13 @@ def test_who_types_finds_and_the_keyboard_reaches_the_study(visit: Visit) -> Non
     page.keyboard.press("Enter")
     page.wait_for_url("**/search?q=*")
     page.get_by_text("Exact words").click()
-    page.wait_for_function("document.querySelectorAll('[data-tile]').length === 24")
+    tiles = page.locator("[data-tile]")
+    sync_api.expect(tiles).to_have_count(24, timeout=20_000)  # by a locator: the page's policy lets no strings run
     assert "by=words" in page.url
     page.locator("#q").fill('"left pneumothorax" "no effusion"')
-    page.wait_for_function("location.search.includes('effusion')")
+    page.wait_for_url("**effusion**")
     page.select_option("select[name=split]", "test")
-    page.wait_for_function("document.querySelectorAll('[data-tile]').length === 4")
+    sync_api.expect(tiles).to_have_count(4, timeout=20_000)
     visit.shot("search")
     page.locator("#q").focus()
     page.keyboard.press("ArrowDown")

@@ -73,7 +73,7 @@ def models(desk: DeskOf) -> list[ModelState]:
 
 @router.get("/api/rejects")
 def rejects(desk: DeskOf) -> list[dict[str, Any]]:
-    """Files that could not be used: source, reason and when. Names of files stay on this machine; see hilum info ARCHIVE --rejects."""
+    """Files that could not be used: source, reason, when. Their names stay on this machine: hilum info ARCHIVE --rejects."""
     return desk.archive.archive.rejects().select(["source", "reason", "when"]).to_pylist()
 
 
