@@ -132,12 +132,16 @@ def test_what_cannot_be_drafted_from_is_named(
 ) -> None:
     (tmp_path / "report.pdf").write_bytes(b"%PDF-1.4")
     (tmp_path / "numbers.csv").write_text("a,b\n1,2\n")
+    (tmp_path / "header.csv").write_text("report\n")
     silent = Archive.create(tmp_path / "silent")
     silent.add_studies(pa.table({"study_id": ["s"], "patient_id": ["p"]}))
     images = tiny_model().save(tmp_path / "images")
     for words, expected, said in (
         ((model, archive, tmp_path / "report.pdf"), 1, "It looks like a PDF document"),
         ((model, archive, picture, "--corpus", tmp_path / "numbers.csv"), 2, "which column holds the reports"),
+        ((model, archive, picture, "--corpus", tmp_path / "report.pdf"), 1, "is a PDF document; expected a CSV"),
+        ((model, archive, picture, "--corpus", tmp_path / "header.csv"), 1, "there is not one report in it"),
+        ((model, archive, "--evaluate", "test", "-o", tmp_path), 2, "is a folder; expected the name of a CSV"),
         ((model, archive, picture, "--corpus", tmp_path / "absent.csv"), 1, "absent.csv cannot be read"),
         (
             (model, archive, picture, "--split", "tset"),

@@ -63,6 +63,7 @@ def compose(
     from hilum.errors import UsageError
     from hilum.evaluation.drafts import evaluate_drafts, require_text_tower
     from hilum.models import Model
+    from hilum.tables import check_place
     from hilum.tasks.composing import Corpus, asked_image
     from hilum.tasks.composing import compose as draft_for
 
@@ -75,6 +76,13 @@ def compose(
         raise UsageError("--out and --labeler go with --evaluate; a draft is printed.")
     if evaluate is not None and (whole or way != "selected"):
         raise UsageError("--evaluate measures every way side by side; leave out --whole and --way.")
+    reads = None
+    if labeler is not None:
+        from hilum.reports.neural import load_labeler
+
+        reads = load_labeler(labeler)
+    if out is not None:
+        check_place(out)
     opened, loaded = Archive.open(archive), Model.load(model)
     require_text_tower(loaded)
     asked = asked_image(opened, image) if image is not None else None
@@ -94,11 +102,6 @@ def compose(
         else:
             show_draft(draft)
         return
-    reads = None
-    if labeler is not None:
-        from hilum.reports.neural import load_labeler
-
-        reads = load_labeler(labeler)
     with _progress("embed images") as on_batch:
         found = evaluate_drafts(
             loaded,

@@ -197,6 +197,8 @@ def open_input(path: str | Path, text_columns: Sequence[str] = (), id_column: st
             raise TableError(f"{path} is a damaged Parquet file: {error}") from None
         id_name, texts = _columns(path, header, text_columns, id_column)
         return ReportInput(path, "parquet", id_name or ROW_ID, id_name, texts)
+    if magic == b"%PDF":
+        raise TableError(f"{path} is a PDF document; expected a CSV, TSV or Parquet table, or a folder of .txt files.")
     if magic[:2] == b"PK" or (magic[:2] in (b"\xff\xfe", b"\xfe\xff") and b"\x00" not in magic):
         raise TableError(f"{path} is an Excel workbook or a zip file; save the sheet as CSV and give that.")
     return _open_csv(path, text_columns, id_column)

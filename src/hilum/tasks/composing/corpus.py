@@ -140,7 +140,8 @@ class Corpus:
         read = reports_of_table(path, text_columns)
         kept = [row for row, said in enumerate(read.texts) if not is_hollow(said)]
         if not kept:
-            raise ReportError(f"{path}: none of its {len(read.texts)} reports has words ({read.said}).")
+            said = f"none of its {len(read.texts)} reports has words" if read.texts else "there is not one report in it"
+            raise ReportError(f"{path}: {said} (read: {read.said}). A draft is made of reports: name another table.")
         names, patients = ([ids[row] for row in kept] for ids in (read.study_ids, read.patient_ids))
         shelf = shelf_in(archive) if archive is not None else shelf_beside(path)
         reports = [read.texts[row] for row in kept]
