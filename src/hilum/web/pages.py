@@ -6,7 +6,7 @@ import hashlib
 from functools import cache
 from importlib.resources import files
 from typing import Any
-from urllib.parse import urlencode
+from urllib.parse import quote, urlencode
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
@@ -57,6 +57,7 @@ def _templates() -> Environment:
     made.filters["number"] = lambda n: f"{n:,}"
     made.filters["score"] = lambda s: "not measured" if s is None else f"{s:.3f}"
     made.filters["who"] = who
+    made.filters["query"] = lambda value: quote(str(value), safe="")
     return made
 
 

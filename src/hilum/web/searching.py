@@ -161,7 +161,7 @@ def find(desk: Desk, asked: Asked) -> Found:
     snippets = snapshot.snippets([hit.study_id or "" for hit in hits])
     images = [
         FoundImage(
-            **{**hit.to_dict(), "score": None if hit.found_by == "filter" else hit.score}, snippet=snippet
+            **{**vars(hit), "score": None if hit.found_by == "filter" else hit.score}, snippet=snippet
         )
         for hit, snippet in zip(hits, snippets, strict=True)
     ]  # fmt: skip

@@ -192,7 +192,7 @@ def scores_of(scored: Any, scorer: Any, model: str, prompts: str) -> Scores:
 def found_images(snapshot: Snapshot, hits: Any) -> list[FoundImage]:
     """Hits with the first words of their reports."""
     snippets = snapshot.snippets([hit.study_id or "" for hit in hits])
-    return [FoundImage(**hit.to_dict(), snippet=snippet) for hit, snippet in zip(hits, snippets, strict=True)]
+    return [FoundImage(**vars(hit), snippet=snippet) for hit, snippet in zip(hits, snippets, strict=True)]
 
 
 def _studies_of_patient(snapshot: Snapshot, patient_id: str) -> list[str]:
