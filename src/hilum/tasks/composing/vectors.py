@@ -13,11 +13,11 @@ from hilum.archive import Archive
 from hilum.errors import ArchiveError
 from hilum.models import Model
 from hilum.models.model import unit_rows
+from hilum.tasks.text_cache import text_vectors
 
 log = logging.getLogger(__name__)
 
 OnTexts = Callable[[int, int], None]
-SUFFIX = "+texts"  # after the model's fingerprint, beside its image vectors
 BATCH = 256
 COMMIT_TEXTS = 64 * BATCH  # a run that is stopped goes on from here
 
@@ -55,20 +55,19 @@ class Shelf:
 
 
 class _ArchiveShelf(Shelf):
-    """`embeddings/<fingerprint>+texts.lance` of an archive; its `image_id` is the hash of a text."""
+    """The archive's own table of text vectors (`text_cache`)."""
 
     def __init__(self, archive: Archive) -> None:
         self.archive = archive
 
-    def _read(self, model: Model) -> dict[str, np.ndarray]:
-        found = self.archive.embeddings(model.fingerprint + SUFFIX)
-        return {} if found is None else dict(zip(found.image_ids, found.vectors, strict=True))
-
-    def _keep(self, model: Model, keys: list[str], vectors: np.ndarray) -> None:
+    def vectors(self, model: Model, texts: Sequence[str], on_texts: OnTexts | None = None) -> np.ndarray:
+        """(N, D) unit rows of N texts; kept where the archive can be written."""
         try:
-            self.archive.add_embeddings(model.fingerprint + SUFFIX, keys, vectors)
+            found = text_vectors(model, self.archive, texts, on_batch=on_texts)
         except (ArchiveError, OSError) as error:  # read-only, or another is writing: a draft needs no writing
-            log.info("%s: %d text vectors are not kept (%s)", self.archive.path, len(keys), error)
+            log.info("%s: text vectors are not kept (%s)", self.archive.path, error)
+            found = text_vectors(model, self.archive, texts, keep=False, on_batch=on_texts)
+        return unit_rows(found)
 
 
 class _FileShelf(Shelf):
