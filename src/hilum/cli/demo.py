@@ -57,6 +57,9 @@ def demo(
     _evaluate(console, truth, out, run, archive, report, findings, seed)
     console.print(f"\n[bold]Done in {time.perf_counter() - started:.0f} s.[/bold] Open the report:")
     typer.echo(report / "report.html")
+    console.print("\nOr look around in the archive, in the browser (Ctrl-C ends it):")
+    serve = f"hilum serve {archive} --model {run} --results {report}"
+    console.print(f"[bold cyan]$ hilum embed {run} {archive} && {serve}[/bold cyan]", soft_wrap=True)
 
 
 def _step(console: Console, arguments: list[str]) -> None:

@@ -197,7 +197,7 @@ function scoreRow(one) {
   const track = document.createElementNS("http://www.w3.org/2000/svg", "rect");
   track.setAttribute("class", "track"); track.setAttribute("width", "100"); track.setAttribute("height", "8");
   const filled = document.createElementNS("http://www.w3.org/2000/svg", "rect");
-  filled.setAttribute("class", share !== null && share >= 90 ? "high" : "some");
+  filled.setAttribute("class", share !== null && share >= 90 && one.finding !== "No Finding" ? "high" : "some");
   filled.setAttribute("width", String(share === null ? 0 : share)); filled.setAttribute("height", "8");
   bar.append(track, filled);
   return element("li", {}, button, bar,
