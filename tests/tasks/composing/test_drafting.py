@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from tests.conftest import make_small_archive
 from tests.tasks.composing.oracle import Oracle
 
 from hilum.archive import Archive
@@ -83,6 +84,18 @@ def test_an_image_of_the_archive_never_gets_its_own_patient_s_report(disks: Path
         found = compose(oracle, corpus, asked_image(archive, image["image_id"]).pixels, sentences=4, own=own)
         assert len(found.sentences) == 4
         assert image["study_id"] not in {one.study_id for one in found.sentences}
+
+
+def test_pixels_of_the_archive_are_recognized_where_nobody_says_whose_they_are(tmp_path: Path) -> None:
+    archive, oracle = Archive.open(make_small_archive(tmp_path / "four", count=4)), Oracle()
+    corpus = Corpus.of_archive(archive, whole=True)
+    for place in range(4):
+        pixels = asked_image(archive, f"i{place}").pixels
+        for source in (corpus, corpus.only([0, 1, 2, 3])):
+            assert compose(oracle, source, pixels).sentences[0].study_id != f"s{place}"
+        with_a_mark = pixels.copy()
+        with_a_mark[0, 0] ^= 1
+        assert compose(oracle, corpus, with_a_mark).sentences[0].study_id == f"s{place}", "the test can fail"
 
 
 def test_the_own_report_is_kept_out_where_a_table_does_not_say_whose_it_is(disks: Path) -> None:

@@ -12,7 +12,7 @@ import numpy as np
 from hilum.archive import Archive
 from hilum.archive.schema import pixels_sha1
 from hilum.errors import UsageError
-from hilum.imaging import DicomHeader, read_image
+from hilum.imaging import DicomHeader, read_image, resize_longer_side
 from hilum.reports import report_text
 from hilum.reports.headers import is_hollow
 from hilum.reports.policy import POLICIES
@@ -85,10 +85,11 @@ def owner_of(archive: Archive, pixels: np.ndarray, header: DicomHeader | None = 
 
     Args:
         archive: where to look.
-        pixels: (H, W) uint8, shrunk as the archive's images were.
+        pixels: (H, W) uint8; shrunk as the archive's images were.
         header: of a DICOM file.
     """
-    conditions = {"pixels_sha1": pixels_sha1(pixels.tobytes())}
+    stored = resize_longer_side(pixels, archive.manifest.longer_side_px)
+    conditions = {"pixels_sha1": pixels_sha1(stored.tobytes())}
     if header is not None and not archive.manifest.pseudonymized:
         given = {"study_id": header.study_instance_uid, "patient_id": header.patient_id}
         conditions |= {name: value for name, value in given.items() if value}
@@ -97,7 +98,6 @@ def owner_of(archive: Archive, pixels: np.ndarray, header: DicomHeader | None = 
         found = archive.images(["study_id", "patient_id"], where=f"{name} = '{quoted}'")
         if found.num_rows:
             study, patient = found["study_id"][0].as_py(), found["patient_id"][0].as_py()
-            # Another image of a known patient has a study of its own; the patient's reports are kept out all the same.
             return own_of(archive, study, patient)
     return None
 

@@ -36,6 +36,7 @@ class Corpus:
         study_ids, patient_ids: R ids of the reports; None where they are not known.
         text_of, report_of: (O,) each occurrence of a text: which text, in which report.
         empty: reports left out because they hold no words.
+        archive: where an image that is drafted for is looked for, so that it is not given its own patient's reports.
     """
 
     def __init__(
@@ -50,7 +51,9 @@ class Corpus:
         whole: bool,
         empty: int = 0,
         shelf: Shelf | None = None,
+        archive: Archive | None = None,
     ) -> None:
+        self.archive = archive
         self.name, self.whole, self.empty = name, whole, empty
         self.texts, self.reports = tuple(texts), tuple(reports)
         self.study_ids, self.patient_ids = tuple(study_ids), tuple(patient_ids)
@@ -110,7 +113,7 @@ class Corpus:
         if not reports:
             raise ReportError(no_reports(archive, split, text))
         where = f"{archive.path}" + (f", split '{split}'" if split else "")
-        return cls._cut(where, reports, names, patients, whole, empty, shelf_in(archive) if keep else None)
+        return cls._cut(where, reports, names, patients, whole, empty, shelf_in(archive) if keep else None, archive)
 
     @classmethod
     def of_table(
@@ -145,7 +148,7 @@ class Corpus:
         names, patients = ([ids[row] for row in kept] for ids in (read.study_ids, read.patient_ids))
         shelf = shelf_in(archive) if archive is not None else shelf_beside(path)
         reports = [read.texts[row] for row in kept]
-        return cls._cut(str(path), reports, names, patients, whole, len(read.texts) - len(kept), shelf)
+        return cls._cut(str(path), reports, names, patients, whole, len(read.texts) - len(kept), shelf, archive)
 
     @classmethod
     def of_reports(cls, reports: Iterable[str], whole: bool = False, name: str = "reports") -> Corpus:
@@ -176,6 +179,7 @@ class Corpus:
         whole: bool,
         empty: int,
         shelf: Shelf | None,
+        archive: Archive | None = None,
     ) -> Corpus:
         number: dict[str, int] = {}
         texts: list[str] = []
@@ -187,9 +191,10 @@ class Corpus:
                     texts.append(text)
                 occurrences.append((place, report))
         text_of, report_of = np.array(occurrences, np.int64).reshape(-1, 2).T
+        occurrence = text_of, report_of
         return cls(
-            name, texts, (text_of, report_of), reports, study_ids, patient_ids, whole=whole, empty=empty, shelf=shelf
-        )
+            name, texts, occurrence, reports, study_ids, patient_ids, whole=whole, empty=empty, shelf=shelf, archive=archive
+        )  # fmt: skip
 
     def __len__(self) -> int:
         """How many different texts."""
@@ -234,6 +239,7 @@ class Corpus:
             whole=self.whole,
             empty=self.empty,
             shelf=self._shelf,
+            archive=self.archive,
         )
         smaller._vectors = {key: vectors[chosen] for key, vectors in self._vectors.items()}
         return smaller
@@ -279,7 +285,7 @@ class Corpus:
     def whole_reports(self) -> Corpus:
         """The same reports, whole."""
         ids = self.study_ids, self.patient_ids
-        return Corpus._cut(self.name, self.reports, *ids, whole=True, empty=self.empty, shelf=self._shelf)
+        return Corpus._cut(self.name, self.reports, *ids, True, self.empty, self._shelf, self.archive)
 
 
 def sentences_of(report: str) -> list[str]:

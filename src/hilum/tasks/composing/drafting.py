@@ -16,7 +16,7 @@ from hilum.errors import UsageError
 from hilum.findings import LabelValue
 from hilum.models import Model
 from hilum.reports.grid import NO_FINDING
-from hilum.tasks.composing.asked import Own
+from hilum.tasks.composing.asked import Own, owner_of
 from hilum.tasks.composing.corpus import Corpus
 from hilum.tasks.composing.saying import Reader, Said, first_objection
 
@@ -92,7 +92,7 @@ def compose(
         corpus: what is drafted from; its texts are embedded once for each model.
         pixels: (H, W) uint8 gray.
         sentences: how many of the nearest texts; default 6, and 1 of a corpus of whole reports.
-        own: whose image it is (`own_of`): their reports are not used.
+        own: whose image it is (`own_of`): their reports are not used. By default an archive's corpus looks for the pixels in it.
         way: "selected" leaves out what contradicts or repeats a nearer text, and takes nothing further away in its place.
             "cxr-repair" is the original: the nearest ones, whatever they say, each followed by a blank. "cxr-repair-select"
             takes the nearest alone where it says that there is no finding, else as many as asked.
@@ -106,6 +106,8 @@ def compose(
         >>> compose(model, Corpus.of_archive("cxr.hilum"), pixels).text  # doctest: +SKIP
         'Small left pleural effusion. Mild cardiomegaly.'
     """
+    if own is None and corpus.archive is not None:
+        own = owner_of(corpus.archive, pixels)
     (draft,) = compose_many(
         model.embed_images(pixels), [own], model, corpus, sentences=sentences, way=way, says_no_finding=says_no_finding
     )
