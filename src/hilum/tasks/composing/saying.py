@@ -31,13 +31,16 @@ _CLAIMS: tuple[tuple[str, re.Pattern[str], tuple[str, ...]], ...] = (
     (
         "that nothing acute is there",
         re.compile(
-            rf"\b(?:no|without) (?:\w+ ){{0,2}}(?:acute|active) (?:\w+ ){{0,2}}{_WRONG}"
+            rf"\b(?:no|without) (?:\w+ ){{0,2}}(?:acute|active) (?:(?!airspace)\w+ ){{0,2}}{_WRONG}"
             rf"|\bnegative for (?:\w+ )?(?:acute|active)"
         ),
         _ACUTE,
     ),
-    ("that the lungs are clear", re.compile(r"\blungs? (?:\w+ ){0,3}clear\b|\bclear (?:\w+ )?lungs?\b"), _LUNGS),
+    ("that the lungs are clear", re.compile(r"\blungs (?:\w+ ){0,3}clear\b|\bclear (?:\w+ )?lungs\b"), _LUNGS),
 )
+_BUT = re.compile(
+    r"\b(?:otherwise|remaind?(?:er|ing)|rest|except\w*|apart|aside|other than)\b"
+)  # claims less than the whole
 _SAYS = {
     LabelValue.POSITIVE: "there is",
     LabelValue.NEGATIVE: "there is no",
@@ -97,7 +100,8 @@ class Reader:
         lower = " ".join(clean(text).split())
         # "No acute disease except for atelectasis" is not wholly normal: a claim yields to a finding in the same text.
         there = any(value is not LabelValue.NEGATIVE for name, value in named.items() if name != DEVICES)
-        claims = () if there else tuple(claim for claim, pattern, _ in _CLAIMS if pattern.search(lower))
+        partly = there or _BUT.search(lower)
+        claims = () if partly else tuple(claim for claim, pattern, _ in _CLAIMS if pattern.search(lower))
         words = {match.group() for match in TOKEN.finditer(lower) if match.group()[0].isalnum()} - _PASSED_OVER
         return Said(named, claims, frozenset(words - _PLACES), frozenset(words & _PLACES))
 
