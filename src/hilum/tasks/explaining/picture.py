@@ -70,7 +70,7 @@ def layer(heatmap: Heatmap, strength: float = STRENGTH) -> np.ndarray:
     return np.rint(np.concatenate([color, opacity[..., None]], axis=-1) * 255).astype(np.uint8)
 
 
-def figure(pixels: np.ndarray, heatmap: Heatmap, model_name: str, image_name: str = "", dpi: int = 100) -> bytes:
+def figure(pixels: np.ndarray, heatmap: Heatmap, model_name: str, image_name: str = "", dpi: int = 76) -> bytes:
     """The image, the image with the heatmap over it, and the scale, with what was asked and what it is for: a PNG.
 
     Args:
@@ -89,7 +89,7 @@ def figure(pixels: np.ndarray, heatmap: Heatmap, model_name: str, image_name: st
     shown = [Image.fromarray(one).resize(size, Image.Resampling.BICUBIC) for one in (pixels, overlay(pixels, heatmap))]
     high = 4.4  # inches of an image
     wide = high * width / height
-    margin, gap, bar, top, bottom = 0.25, 0.12, 0.75, 0.78, 0.62
+    margin, gap, bar, top, bottom = 0.25, 0.12, 0.85, 0.78, 0.62
     whole = (2 * margin + 2 * wide + 2 * gap + bar, top + high + bottom)
     fig = Figure(figsize=whole, facecolor="#101214")
     FigureCanvasAgg(fig)
@@ -103,11 +103,11 @@ def figure(pixels: np.ndarray, heatmap: Heatmap, model_name: str, image_name: st
     def say(x: float, y: float, text: str, points: float, color: str) -> None:
         fig.text(x / whole[0], y / whole[1], text, fontsize=points, color=color, va="baseline")
 
-    say(margin, whole[1] - 0.36, f"“{_short(heatmap.phrase, 60)}”", 13, "#F2F2F2")
+    say(margin, whole[1] - 0.36, f"“{_short(heatmap.phrase, 60)}”", 14, "#F2F2F2")
     against = f", against {_short(heatmap.against, 40)}" if heatmap.against else ""
-    say(margin, whole[1] - 0.62, f"{_way(heatmap)}{against}   score {heatmap.score:+.3f}", 8.5, "#B8BCC2")
-    say(margin, 0.36, f"{model_name}{'   ' + image_name if image_name else ''}", 8, "#B8BCC2")
-    say(margin, 0.15, "Research use only. Shows where a model looked, not where disease is.", 8, "#E0B050")
+    say(margin, whole[1] - 0.62, f"{_way(heatmap)}{against}   score {heatmap.score:+.3f}", 9.5, "#B8BCC2")
+    say(margin, 0.36, f"{model_name}{'   ' + image_name if image_name else ''}", 9, "#B8BCC2")
+    say(margin, 0.15, "Research use only. Shows where a model looked, not where disease is.", 9, "#E0B050")
     out = io.BytesIO()
     fig.savefig(out, format="png", dpi=dpi, facecolor=fig.get_facecolor(), metadata={"Software": None})
     return out.getvalue()
@@ -131,8 +131,8 @@ def _scale(fig: Figure, heatmap: Heatmap, where: tuple[float, float, float, floa
     span = Normalize(heatmap.low, heatmap.high if heatmap.high > heatmap.low else heatmap.low + 1)
     bar = fig.colorbar(ScalarMappable(span, blended), cax=fig.add_axes(where))
     bar.outline.set_visible(False)
-    bar.set_label(UNITS.get(heatmap.how, heatmap.how), color="#B8BCC2", fontsize=8)
-    bar.ax.tick_params(colors="#B8BCC2", labelsize=7, width=0.5)
+    bar.set_label(UNITS.get(heatmap.how, heatmap.how), color="#B8BCC2", fontsize=9)
+    bar.ax.tick_params(colors="#B8BCC2", labelsize=8, width=0.5)
 
 
 def _way(heatmap: Heatmap) -> str:
