@@ -7,7 +7,7 @@ import pytest
 
 from hilum.errors import EvaluationError
 from hilum.evaluation.exclusive import MACRO, MICRO, class_accuracies
-from hilum.evaluation.retrieval import precision_at, text_retrieval
+from hilum.evaluation.retrieval import image_retrieval, nearest, precision_at, text_retrieval
 
 
 def unit(*shape: int, seed: int = 0) -> np.ndarray:
@@ -62,3 +62,34 @@ def test_what_cannot_be_compared_is_refused() -> None:
         class_accuracies(np.zeros((1, 2)), ["c"], ["a", "b"])
     with pytest.raises(EvaluationError, match="precision at 5"):
         precision_at(np.zeros((1, 4)), np.zeros((1, 4), bool), 5)
+
+
+def test_an_image_of_each_text_is_found_as_the_loop_finds_it() -> None:
+    rng = np.random.default_rng(3)
+    images, vectors = unit(30, 6), unit(30, 6, seed=2)
+    texts = [f"report {rng.integers(0, 12)}" for _ in range(30)]
+    found = image_retrieval(images, vectors, texts, at=(1, 4))
+    ranks = []
+    for text in dict.fromkeys(texts):
+        cosines = images @ vectors[texts.index(text)]
+        own = [i for i, one in enumerate(texts) if one == text]
+        nearest_own = max(cosines[i] for i in own)
+        ranks.append(1 + sum(cosines[i] > nearest_own for i in range(30) if i not in own))
+    assert found.ranks.tolist() == ranks
+    assert (found.gallery, found.duplicates) == (30, 30 - len(ranks))
+    assert found.recall[4] == np.mean(np.array(ranks) <= 4)
+
+
+@pytest.mark.parametrize("cells", [1, 50, 1 << 26])
+def test_neighbors_in_blocks_equal_a_whole_sort(cells: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("hilum.evaluation.retrieval.CELLS", cells)
+    candidates = unit(40, 3).round(1)  # some tie
+    scores = candidates @ candidates.T
+    found = nearest(candidates, candidates, 4, leave_out=np.arange(40))
+    np.fill_diagonal(scores, -np.inf)
+    assert (found == np.argsort(-scores, axis=1, kind="stable")[:, :4]).all()
+    texts = [str(i % 7) for i in range(40)]
+    monkeypatch.setattr("hilum.evaluation.retrieval.CELLS", 1 << 26)
+    expected = text_retrieval(candidates, candidates, texts).ranks.tolist()
+    monkeypatch.setattr("hilum.evaluation.retrieval.CELLS", cells)
+    assert text_retrieval(candidates, candidates, texts).ranks.tolist() == expected

@@ -1,9 +1,9 @@
 """One model's image vectors as they lie in the archive: read as unit rows, indexed, and searched through the index.
 
-The index is a Lance IVF index of 1-bit RaBitQ codes (Gao & Long 2024, "RaBitQ: Quantizing High-Dimensional Vectors with a
-Theoretical Error Bound for Approximate Nearest Neighbor Search", SIGMOD). A query looks into the partitions nearest to it, takes
-the most promising by their codes, and compares those with the stored vectors; so the cosines that come back are exact, and only
-a neighbor may be missed. Rows that were added after the index was built are compared one by one until `index` is called again.
+The index is a Lance IVF index of 8-bit scalars: vectors lie in partitions around centers (Sivic & Zisserman 2003), each number in
+one byte. A query looks into the partitions nearest to it, takes the most promising by their bytes, and compares those with the
+stored vectors; so the cosines that come back are exact, and only a neighbor may be missed. Rows that were added after the index
+was built are compared one by one until `index` is called again.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ NAME = "vector_idx"
 LEAST_ROWS = 1024  # fewer cannot be partitioned sensibly, and take no time to compare
 SAMPLE_A_PARTITION = 64  # vectors that a partition's center is learned from
 REBUILT_FROM = 0.25  # share of rows added since; of fewer the centers are kept
-PROBED = 48  # partitions that a query looks into; there are about sqrt(rows) of them
-COMPARED = 20  # for each result wanted, so many of the most promising are compared exactly
-LEAST_COMPARED = 200
+PROBED = 32  # partitions that a query looks into; there are about sqrt(rows) of them
+COMPARED = 3  # for each result wanted, so many of the most promising are compared exactly
+LEAST_COMPARED = 30
 FEW_ALLOWED = 1000  # rows; so few are read and compared without the index
-CACHE_BYTES = 2 << 30  # of the index, kept in memory once it was read; 1,000,000 vectors of 512 take a tenth of it
+CACHE_BYTES = 2 << 30  # of the index, kept in memory once it was read; 1,000,000 vectors of 512 take a quarter of it
 
 
 class VectorTable:
@@ -112,17 +112,16 @@ class VectorTable:
             if not added:
                 return
             if added < REBUILT_FROM * len(self):
-                # Merging into one is said, for by default Lance 14 also splits partitions, after which codes are wrong.
+                # Merging into one is said, for what Lance 14 does by default (it also splits partitions) cost recall.
                 self._dataset.optimize.optimize_indices(index_names=[NAME], num_indices_to_merge=1)
             else:
                 self._dataset.create_index(
                     "vector",
-                    "IVF_RQ",
+                    "IVF_SQ",
                     name=NAME,
                     replace=True,
                     metric="cosine",
                     num_partitions=round(math.sqrt(len(self))),
-                    num_bits=1,
                     sample_rate=SAMPLE_A_PARTITION,
                 )
         self._table.refresh()

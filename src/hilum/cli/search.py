@@ -135,6 +135,7 @@ class _Found:
             texts=self.texts,
             asked=self.asked,
         )
+        place.parent.mkdir(parents=True, exist_ok=True)
         place.write_bytes(png)
 
 

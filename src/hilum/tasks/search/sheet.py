@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Mapping, Sequence
+from functools import cache
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
@@ -109,8 +110,9 @@ def _wrapped(text: str, most: int) -> list[str]:
 
 def _cut(text: str, size: int, width: int) -> str:
     """A text that fits a width; what is left out is marked."""
-    if _length(text, size) <= width:
-        return text
+    if _length(text[:width], size) <= width:  # no letter is narrower than a pixel
+        return text[:width]
+    text = text[:width]
     while text and _length(text + "…", size) > width:
         text = text[:-1]
     return text.rstrip() + "…"
@@ -120,5 +122,6 @@ def _length(text: str, size: int) -> float:
     return float(_font(size).getlength(text))
 
 
+@cache
 def _font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
     return ImageFont.load_default(size)
