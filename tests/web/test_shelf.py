@@ -18,6 +18,7 @@ from hilum.web import Settings, create_app, shelf
 @pytest.fixture(autouse=True)
 def _at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(shelf, "LEAST_SECONDS", 0.0)
+    monkeypatch.setattr(shelf, "LOOK_SECONDS", 0.0)
 
 
 def test_an_archive_that_is_missing_at_the_start_is_an_error_at_once(tmp_path: Path) -> None:

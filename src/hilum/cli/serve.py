@@ -55,7 +55,7 @@ def serve(
     console = Console(stderr=True, highlight=False)
     listening = _listen(host, port)
     port = listening.getsockname()[1]
-    token = os.environ.get(TOKEN_VARIABLE) or new_token()
+    token = os.environ.pop(TOKEN_VARIABLE, "") or new_token()  # gone from what decoders of strangers' files inherit
     hosts = (
         *(allow_host or ()),
         *([] if host in ("127.0.0.1", "localhost", "::1", "0.0.0.0", "::") else [f"{host}:{port}"]),
@@ -70,6 +70,7 @@ def serve(
         allow_upload=allow_upload,
     )
     app = create_app(settings)
+    listening.listen(socket.SOMAXCONN)  # before the address is told: who opens it at once waits and is not turned away
     if host not in ("127.0.0.1", "localhost", "::1"):
         console.print(
             f"[yellow]Listening at {host}: others on the network can reach this server, and what it sends is not encrypted. "

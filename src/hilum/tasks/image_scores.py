@@ -14,6 +14,8 @@ from hilum.models.model import unit_rows
 from hilum.models.prompt_pooling import Pool
 from hilum.models.zero_shot import PromptSet, pooled_pair_scores, prompt_vectors
 
+CHUNK = 8192  # images of the archive scored at a time
+
 
 @dataclass(frozen=True)
 class ImageScore:
@@ -68,7 +70,8 @@ class ImageScorer:
         self._others: np.ndarray | None = None  # (N, C) the archive's scores, each column sorted
         kept = archive.embeddings(model.fingerprint) if archive is not None else None
         if kept is not None and len(kept.vectors):
-            self._others = np.sort(self.of_vectors(unit_rows(kept.vectors)), axis=0)
+            parts = [kept.vectors[first : first + CHUNK] for first in range(0, len(kept.vectors), CHUNK)]
+            self._others = np.sort(np.concatenate([self.of_vectors(unit_rows(part)) for part in parts]), axis=0)
 
     @property
     def compared_with(self) -> int:

@@ -20,7 +20,7 @@ from hilum.web.settings import Settings
 SAFE_METHODS = ("GET", "HEAD")
 OPEN_PATHS = ("/static/", "/favicon.ico")
 LARGEST_BODY = 256 << 10  # of anything but an uploaded image, which counts its own bytes
-UPLOADS = ("/api/tries",)
+UPLOAD = "/api/tries"
 COOKIE_SECONDS = 12 * 3600
 
 _POLICY = (
@@ -75,7 +75,7 @@ class Access:
         if refused is not None:
             await refused(scope, receive, send_with_headers)
             return
-        if not scope["path"].startswith(UPLOADS):
+        if scope["path"] != UPLOAD:
             receive = _limited(receive, LARGEST_BODY)
         try:
             await self.app(scope, receive, send_with_headers)

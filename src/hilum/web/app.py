@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+from anyio import to_thread
 from fastapi import FastAPI
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
@@ -36,6 +38,8 @@ def create_app(settings: Settings) -> FastAPI:
 
     @asynccontextmanager
     async def alive(_: FastAPI) -> AsyncIterator[None]:
+        # Few threads: more of them wait for each other, and the slowest answer waits longest.
+        to_thread.current_default_thread_limiter().total_tokens = max(8, 2 * (os.cpu_count() or 1))
         desk.start()
         yield
         desk.stop()

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-WAIT_SECONDS = 20.0  # for a model that is being loaded
+WAIT_SECONDS = 5.0  # for a model that is being loaded
 RETRY_SECONDS = 5.0  # between attempts to load a dead one
 
 

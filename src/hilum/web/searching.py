@@ -18,7 +18,7 @@ from hilum.web.shelf import Snapshot, quoted
 router = APIRouter()
 
 MOST = 240
-PAGE = 48
+PAGE = 36
 By = Literal["meaning", "words", "both"]
 Value = Literal["positive", "negative", "uncertain", "not_mentioned"]
 

@@ -23,6 +23,7 @@ IMAGE_COLUMNS = ("image_id", "study_id", "patient_id", "source", "view", "height
 SNIPPET_CHARACTERS = 240
 REMOTE_SECONDS = 60.0  # between looks at an archive behind a URI
 LEAST_SECONDS = 2.0  # between two snapshots while somebody writes
+LOOK_SECONDS = 0.25  # between looks at a local archive
 
 T = TypeVar("T")
 
@@ -133,7 +134,7 @@ class Shelf:
     def __init__(self, path: str | Path) -> None:
         self.path = path
         self._lock = threading.Lock()
-        self._taken = 0.0
+        self._taken = self._looked = 0.0
         self._snapshot: Snapshot | None = None
         Archive.open(path)  # with its own words where it is missing
         self._snapshot = self._take(self._stamp())
@@ -145,6 +146,9 @@ class Shelf:
             ArchiveGoneError: it was moved or deleted; the next call after it is back works again.
             ArchiveError: it is there and cannot be read.
         """
+        current = self._snapshot
+        if current is not None and time.monotonic() - self._looked < LOOK_SECONDS:
+            return current
         try:
             stamp = self._stamp()
         except OSError:
@@ -154,7 +158,7 @@ class Shelf:
                 "The archive is not where it was when this server was started: it was moved, deleted, or its disk is not "
                 "mounted. Put it back; this page works again then, nothing needs to be restarted."
             ) from None
-        current = self._snapshot
+        current, self._looked = self._snapshot, time.monotonic()
         if current is not None and (current.stamp == stamp or time.monotonic() - self._taken < LEAST_SECONDS):
             return current
         with self._lock:
