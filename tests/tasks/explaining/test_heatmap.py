@@ -10,7 +10,7 @@ from PIL import Image
 
 from hilum.errors import UsageError
 from hilum.models.placement import Placement
-from hilum.tasks.explaining import Heatmap, figure, overlay
+from hilum.tasks.explaining import Heatmap, figure, layer, overlay
 from hilum.tasks.explaining.heatmap import Lattice, onto_image
 
 WHOLE = Placement(0, 0, 64, 64, 64)
@@ -65,3 +65,13 @@ def test_the_figure_is_a_png_and_the_same_bytes_twice() -> None:
     once, again = (figure(pixels, heatmap(np.eye(60, 48)), "a model", "an image") for _ in range(2))
     assert once == again
     assert Image.open(io.BytesIO(once)).size[0] > 500
+
+
+def test_the_layer_over_the_image_is_the_overlay() -> None:
+    pixels = np.random.default_rng(1).integers(0, 255, (30, 20)).astype(np.uint8)
+    values = np.random.default_rng(2).random((30, 20))
+    values[:5] = np.nan
+    colors = layer(heatmap(values)).astype(float)
+    opacity = colors[..., 3:] / 255
+    laid = pixels[..., None] * (1 - opacity) + colors[..., :3] * opacity
+    assert np.abs(laid - overlay(pixels, heatmap(values))).max() < 2
