@@ -21,6 +21,7 @@ _PUBLIC = {
     "probe": "hilum.tasks",
     "compose": "hilum.tasks",
     "Corpus": "hilum.tasks",
+    "Search": "hilum.tasks.search",
     "finetune": "hilum.tasks",
     "predict": "hilum.tasks",
     "explain": "hilum.tasks",
@@ -65,6 +66,7 @@ if TYPE_CHECKING:
     from hilum.tasks import zeroshot as zeroshot
     from hilum.tasks.estimators import Features as Features
     from hilum.tasks.estimators import Probe as Probe
+    from hilum.tasks.search import Search as Search
     from hilum.training import pretrain as pretrain
 
 
