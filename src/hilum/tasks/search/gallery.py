@@ -31,6 +31,9 @@ class Gallery:
         self._columns = {name: _whole(images[name]) for name in COLUMNS}
         self._reading = threading.Lock()
         self._labels: dict[str, pa.Table] = {}
+        self._said: dict[
+            tuple[str, str | None, str | None], Mask
+        ] = {}  # as many as there are findings, values, speakers
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -117,7 +120,13 @@ class Gallery:
         )
 
     def said(self, finding: str, value: str | None, speaker: str | None) -> Mask:
-        """Of which images, or of whose studies, somebody says this."""
+        """Of which images, or of whose studies, somebody says this; kept, for the same is often asked again."""
+        asked = (finding, value, speaker)
+        if asked not in self._said:
+            self._said[asked] = self._find_said(finding, value, speaker)
+        return self._said[asked]
+
+    def _find_said(self, finding: str, value: str | None, speaker: str | None) -> Mask:
         labels = self._labels_of(finding)
         if value is not None:
             labels = labels.filter(pc.equal(labels["value"], value))

@@ -55,6 +55,7 @@ class ExactVectors:
         Returns:
             places (k,) int64 and cosines (k,) float32.
         """
+        query = np.asarray(query, np.float32)  # of another type, all units would be converted first
         if allowed is None:
             return best(self.units @ query, k)
         places = np.flatnonzero(allowed)
