@@ -15,7 +15,7 @@ import pyarrow as pa
 from hilum.archive import Archive
 from hilum.errors import TrainingError
 from hilum.methods.label_texts import NOTHING, PromptBank, Stated, text_of_labels
-from hilum.reports import report_text
+from hilum.methods.reports import study_text
 
 logger = logging.getLogger(__name__)
 
@@ -104,7 +104,7 @@ def _from_reports(archive: Archive, text: str) -> dict[str, StudyText]:
     policies = SECTIONS if text == "sections" else (text,)
     said = {}
     for study in archive.studies().to_pylist():
-        parts = (report_text(study, policy, report=study["report"]).strip() for policy in policies)
+        parts = (study_text(study, policy).strip() for policy in policies)
         said[study["study_id"]] = StudyText(tuple(part for part in parts if part))
     return {study_id: one for study_id, one in said.items() if one}
 

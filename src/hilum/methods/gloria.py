@@ -23,7 +23,7 @@ from hilum.methods.method import Examples, Method, Share, spread
 from hilum.methods.pictures import PictureReader, plain_squares
 from hilum.methods.ranks import ALONE, Ranks
 from hilum.methods.recipe import Recipe
-from hilum.methods.reports import refuse_no_texts
+from hilum.methods.reports import refuse_no_texts, study_text
 from hilum.methods.text_start import start_text
 from hilum.models import Model
 from hilum.models.gloria import GloriaArchitecture, GloriaEncoder
@@ -33,7 +33,6 @@ from hilum.models.pixel_statistics import HALF_MEAN, HALF_STD
 from hilum.models.preprocess_kinds import LongerSidePadCrop
 from hilum.models.text_towers import Bert, TextDescription
 from hilum.models.tower_weights import load_pretrained
-from hilum.reports import report_text
 
 RESIZED = 256 / 224  # the padded square beside what is cut out of it
 
@@ -286,7 +285,7 @@ class GLoRIAMethod(Method[GLoRIA, ImagesWithSentences, ImageSentenceBatch]):
         key = (str(share.archive.path), share.policy)
         if key not in self._said:
             self._said[key] = {
-                study["study_id"]: self._of_report(report_text(study, share.policy, report=study["report"]))
+                study["study_id"]: self._of_report(study_text(study, share.policy))
                 for study in share.archive.studies().to_pylist()
             }
         return self._said[key]

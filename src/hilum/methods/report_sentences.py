@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from hilum.reports import report_text
+from hilum.methods.reports import study_text
 from hilum.reports.sectioning import CUT_NAMES
 from hilum.reports.words import clean, sentences
 
@@ -30,8 +30,8 @@ def study_sentences(study: Mapping[str, Any], text: str, longer_than: int) -> li
     """
     if text == SECTIONS:
         parts = [part for name in CUT_NAMES if (part := (study.get(name) or "").strip())]
-        parts = parts or [report_text(study, "whole", report=study["report"])]
+        parts = parts or [study_text(study, "whole")]
     else:
-        parts = [report_text(study, text, report=study["report"])]
+        parts = [study_text(study, text)]
     said = [" ".join(part[start:end].split()) for part in parts for start, end in sentences(clean(part))]
     return [sentence for sentence in said if len(sentence.split()) > longer_than]

@@ -1,0 +1,30 @@
+"""The words of a study are those of its report, and a study without one has none."""
+
+from __future__ import annotations
+
+import pytest
+
+from hilum.methods.reports import study_text
+from hilum.reports.policy import POLICIES
+
+SILENT = {
+    "study_id": "s1",
+    "patient_id": "p1",
+    "source": "phantom",
+    "report": None,
+    "findings": None,
+    "impression": None,
+}
+
+
+@pytest.mark.parametrize("policy", POLICIES)
+def test_a_study_without_report_has_no_words_under_any_policy(policy: str) -> None:
+    assert study_text(SILENT, policy) == ""
+
+
+def test_ids_are_no_part_of_a_text() -> None:
+    assert study_text({**SILENT, "findings": "Clear lungs."}, "whole") == "Clear lungs."
+
+
+def test_a_report_without_impression_keeps_the_original_s_words_for_it() -> None:
+    assert study_text({**SILENT, "report": "FINDINGS: Clear lungs."}, "chexzero") == "NO IMPRESSION"
