@@ -159,9 +159,8 @@ class S2MTS2Method(Method[S2MTS2, Radiographs, Views]):
         """1 + M views of each picture, all drawn alike."""
         each = 1 + self.recipe.keys
         pictures = Pictures(batch.pixels.repeat(each, 1, 1), batch.sizes.repeat(each, 1))
-        views = augment(
-            pictures, self._plan, self.recipe.side_px, draws
-        )  # all at once: one batch costs less than several
+        # All at once: one large batch costs less than several small ones.
+        views = augment(pictures, self._plan, self.recipe.side_px, draws)
         return replace(batch, views=views.unflatten(0, (each, -1)).transpose(0, 1))
 
     def encode(self, batch: Views, ranks: Ranks = ALONE) -> dict[str, Tensor]:
