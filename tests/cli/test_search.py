@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 from PIL import Image
 from tests.conftest import make_small_archive
+from tests.tasks.conftest import tiny_model
 
 from hilum.archive import Archive
-from hilum.models import import_checkpoint
+from hilum.models import Model, import_checkpoint
 
 Call = Callable[..., tuple[int, str, str]]
 
@@ -48,7 +49,7 @@ def test_a_text_is_searched_after_embedding_what_is_new(model: Path, archive: Pa
     assert all("effusion. No pneumothorax." in line for line in lines[1:])
     assert "3 of 40 images; scores are cosines" in err
     assert "Research use only" in err
-    assert sum(n for n, _ in Archive.open(archive).embedding_shapes().values()) == 40
+    assert Archive.open(archive).embedding_shapes()[Model.load(model).fingerprint][0] == 40
 
 
 def test_json_and_a_sheet_are_written(model: Path, archive: Path, picture: Path, tmp_path: Path, call: Call) -> None:
@@ -111,6 +112,19 @@ def test_archive_and_model_in_the_wrong_order_are_told(model: Path, archive: Pat
     code, _, err = call("search", archive, model, "edema")
     assert code == 1
     assert "Models come first" in err
+
+
+def test_a_model_of_images_alone_finds_images_and_is_told_apart(archive: Path, tmp_path: Path, call: Call) -> None:
+    folder = tiny_model(name="alone").save(tmp_path / "alone")
+    for words in (("edema",), ("--report", "i5")):
+        code, _, err = call("search", folder, archive, *words)
+        assert code == 1
+        assert "has no text tower" in err
+    fingerprint = Model.load(folder).fingerprint
+    assert fingerprint not in Archive.open(archive).embedding_shapes()  # told before anything was embedded
+    code, out, err = call("search", folder, archive, "--like", "i5", "-k", "2")
+    assert code == 0, err
+    assert len(out.splitlines()) == 3
 
 
 def test_index_tells_what_it_made(model: Path, archive: Path, call: Call) -> None:

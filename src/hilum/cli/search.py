@@ -169,6 +169,8 @@ def _by_model(
 
     loaded, opened = Model.load(model), Archive.open(archive)
     pixels, image_id = asked_with(opened, like or report or "") if text is None else (None, None)
+    if like is None:
+        loaded.embed_texts([text or "a report"])  # an encoder of images alone is told before the images are embedded
     with steps(console) as step:
         embed(loaded, opened, batch_size=batch_size, on_batch=step("embed images"))
         if report is not None:

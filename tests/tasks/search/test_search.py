@@ -163,6 +163,14 @@ def test_many_threads_may_ask_while_it_is_refreshed(own_disks: Path, seeing: See
     assert not failed
 
 
+def test_an_archive_behind_a_uri_is_searched(disks: Path, search: Search, seeing: Seeing) -> None:
+    remote = Search(seeing, disks.as_uri())
+    where = "split = 'train'"
+    assert remote.by_text("Left effusion", where=where) == search.by_text("Left effusion", where=where)
+    assert remote.by_words("left", k=5) == search.by_words("left", k=5)
+    assert remote.reports(image_id="i7") == search.reports(image_id="i7")
+
+
 def test_what_cannot_be_asked_is_told(search: Search, own_disks: Path) -> None:
     with pytest.raises(UsageError, match="no text to search for"):
         search.by_text("  ")
