@@ -13,9 +13,8 @@ from hilum.models import Model
 from hilum.reports.policy import report_text
 from hilum.tasks.embedding import COMMIT_IMAGES, OnBatch
 
-SUFFIX = (
-    "+texts"  # after the model's fingerprint; a text's key is its SHA-1, so that a report that changes is embedded anew
-)
+# After the model's fingerprint. A text's key is its SHA-1, so that a report that changes is embedded anew.
+SUFFIX = "+texts"
 
 
 def study_texts(archive: Archive) -> tuple[list[str], list[str]]:
