@@ -136,10 +136,7 @@ class Method(nn.Module, ABC, Generic[R, E, B]):
     # What a step does
 
     def augment(self, batch: B, draws: torch.Generator) -> B:
-        """Random changes of the images, on the device of the batch; `draws` lives on the CPU. By default none.
-
-        On a CPU it runs in the thread that reads, some steps ahead: it must not depend on anything that steps change.
-        """
+        """Random changes of the images, on the device of the batch; `draws` lives on the CPU. By default none."""
         return batch
 
     @abstractmethod
@@ -160,7 +157,7 @@ class Method(nn.Module, ABC, Generic[R, E, B]):
         """
 
     def before_step(self, step: int, steps: int, ranks: Ranks = ALONE) -> None:
-        """Before a training step's `encode`, without gradients (momentum updates).
+        """Before a training step's `augment`, without gradients (momentum updates).
 
         Args:
             step: from 0.

@@ -97,11 +97,9 @@ def train(
     metric = "val_auroc" if truth is not None else "val_loss"
     saved_at, started, seen = done, time.perf_counter(), 0
 
-    # On a CPU the thread that reads also augments, and fills what the towers leave of the cores.
-    augments_while_reading = fabric.device.type == "cpu"
     method.train()
-    for step, batch in _read_ahead(method, examples, plan, done, seed, fabric, watch, augments_while_reading):
-        own = _own_seed(seed, step, fabric)
+    for step, batch in _read_ahead(method, examples, plan, done, seed, fabric, watch):
+        own = int(step_rng(seed, step, fabric.global_rank).integers(2**62))
         torch.manual_seed(own)  # dropout and the like
         place = Place(step, plan.steps, plan.steps_per_epoch, [h["val_loss"] for h in history])
         rate = recipe.learning_rate * recipe.rate(place)
@@ -111,9 +109,8 @@ def train(
             batch = batch.to(fabric.device)
         with watch("before step"), torch.no_grad():
             method.before_step(step, plan.steps, ranks)
-        if not augments_while_reading:
-            with watch("augment"), torch.no_grad():
-                batch = method.augment(batch, torch.Generator().manual_seed(own))
+        with watch("augment"), torch.no_grad():
+            batch = method.augment(batch, torch.Generator().manual_seed(own))
         optimizer.zero_grad(set_to_none=True)
         losses, rows = backward(module, batch, fabric, watch, recipe.chunk, own)
         loss = float(ranks.mean(losses["loss"]))
@@ -183,30 +180,14 @@ def _better(new: float, old: float, metric: str) -> bool:
     return new > old if metric == "val_auroc" else new < old
 
 
-def _own_seed(seed: int, step: int, fabric: Fabric) -> int:
-    """What this process draws in a step: its augmentations, dropout and the like."""
-    return int(step_rng(seed, step, fabric.global_rank).integers(2**62))
-
-
 def _read_ahead(
-    method: Method,
-    examples: Mixture,
-    plan: Plan,
-    first: int,
-    seed: int,
-    fabric: Fabric,
-    watch: Stopwatch,
-    augments: bool,
+    method: Method, examples: Mixture, plan: Plan, first: int, seed: int, fabric: Fabric, watch: Stopwatch
 ) -> Iterator[tuple[int, Batch]]:
     rank, world = fabric.global_rank, fabric.world_size
 
     def read(step: int) -> Batch:
         picks = plan.picks(step).reshape(world, -1)[rank]
-        batch = examples.read(method, picks, step_rng(seed, step, rank))
-        if not augments:
-            return batch
-        with torch.no_grad():
-            return method.augment(batch, torch.Generator().manual_seed(_own_seed(seed, step, fabric)))
+        return examples.read(method, picks, step_rng(seed, step, rank))
 
     with ThreadPoolExecutor(1, thread_name_prefix="read-ahead") as reader:
         ahead: deque[Future[Batch]] = deque()
