@@ -21,7 +21,8 @@ class Seen:
     """What a model may have seen of a dataset's images.
 
     Attributes:
-        image_ids: labeled images of the splits val and test that were, or may have been, in pretraining.
+        image_ids: labeled test images that were, or may have been, in pretraining. Validation images, which choose a
+            strength or a pass, may be seen: no number is taken from them.
         warnings: what could be told, and what could not.
     """
 
@@ -58,7 +59,7 @@ def seen_in_pretraining(opened: Opened, dataset: Dataset) -> Seen:
             if overlap is not None:
                 warnings.append(f"{overlap.about}: these test images may have been seen in pretraining")
     if found:
-        warnings.append(f"{len(found)} of {len(held)} validation and test images were seen in pretraining")
+        warnings.append(f"{len(found)} of {len(held)} test images were seen in pretraining")
     return Seen(tuple(one for one, *_ in held if one in found), tuple(dict.fromkeys(warnings)))
 
 
@@ -66,12 +67,9 @@ Row = tuple[str, str, str, str]  # image, patient, source, SHA-1 of the pixels
 
 
 def _held(dataset: Dataset) -> list[Row]:
-    """The labeled images of val and test."""
-    labeled = {
-        one
-        for one, split in zip(dataset.examples.image_ids, dataset.examples.splits, strict=True)
-        if split in ("val", "test")
-    }
+    """The labeled test images."""
+    examples = dataset.examples
+    labeled = {one for one, split in zip(examples.image_ids, examples.splits, strict=True) if split == "test"}
     return [row for row in _rows(dataset.archive, None) if row[0] in labeled]
 
 
@@ -93,7 +91,7 @@ def _in_archive(place: str, held: Sequence[Row]) -> tuple[set[str], list[str]]:
     patients = {(patient, source) for _, patient, source, _ in pretraining}
     shared = {patient for _, patient, source, _ in held if (patient, source) in patients}
     if shared:
-        warnings.append(f"{len(shared)} patients of val and test were in pretraining with other or the same images")
+        warnings.append(f"{len(shared)} test patients were in pretraining with other or the same images")
     for other in sorted({source for *_, source, _ in pretraining}):
         for source in sorted({source for _, _, source, _ in held}):
             overlap = overlap_of(other, source)
