@@ -63,6 +63,10 @@ def main() -> None:
     all_methods = [n for n, e in METHODS.items() if e.method is not None]
     usable = [n for n in all_methods if given.data in ("phantom", "covid") or n in IMAGES_ONLY]
     methods = given.methods.split(",") if given.methods else usable
+    if not truth.findings:
+        parser.error(
+            f"no finding has {LEAST_POSITIVES} positive and {LEAST_POSITIVES} negative images in train and test"
+        )
     print(
         f"{given.data}: {platform.processor() or platform.machine()}, {os.cpu_count()} cores, torch {torch.__version__}"
     )
