@@ -15,7 +15,7 @@ import pyarrow as pa
 from hilum.archive import Archive
 from hilum.errors import TrainingError
 from hilum.methods.label_texts import NOTHING, PromptBank, Stated, text_of_labels
-from hilum.methods.reports import study_text
+from hilum.reports import study_text
 
 logger = logging.getLogger(__name__)
 

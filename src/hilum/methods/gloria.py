@@ -23,7 +23,7 @@ from hilum.methods.method import Examples, Method, Share, spread
 from hilum.methods.pictures import PictureReader, plain_squares
 from hilum.methods.ranks import ALONE, Ranks
 from hilum.methods.recipe import Recipe
-from hilum.methods.reports import refuse_no_texts, study_text
+from hilum.methods.reports import refuse_no_texts
 from hilum.methods.text_start import start_text
 from hilum.models import Model
 from hilum.models.gloria import GloriaArchitecture, GloriaEncoder
@@ -33,6 +33,7 @@ from hilum.models.pixel_statistics import HALF_MEAN, HALF_STD
 from hilum.models.preprocess_kinds import LongerSidePadCrop
 from hilum.models.text_towers import Bert, TextDescription
 from hilum.models.tower_weights import load_pretrained
+from hilum.reports import study_text
 
 RESIZED = 256 / 224  # the padded square beside what is cut out of it
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from hilum.methods.reports import study_text
+from hilum.reports import study_text
 from hilum.reports.sectioning import CUT_NAMES
 from hilum.reports.words import clean, sentences
 

@@ -2,25 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 from hilum.errors import TrainingError
 from hilum.methods.method import Share
-from hilum.reports import report_text
-from hilum.reports.sectioning import CUT_NAMES
-
-
-def study_text(study: Mapping[str, Any], policy: str) -> str:
-    """The words of a study (a row of the archive's studies) under a policy; empty where it has no report.
-
-    Raises:
-        ReportError: the policy is unknown.
-    """
-    sections = {name: study.get(name) for name in CUT_NAMES}
-    text = report_text(sections, policy, report=study.get("report"))
-    # Some policies have words for a report that says nothing; a study without report has none.
-    return text if study.get("report") or any(sections.values()) else ""
+from hilum.reports import study_text
 
 
 def study_texts(share: Share) -> dict[str, str]:

@@ -19,6 +19,7 @@ _PUBLIC = {
     "cut": "hilum.reports.sectioning",
     "mimic_conclusion": "hilum.reports.compatible",
     "report_text": "hilum.reports.policy",
+    "study_text": "hilum.reports.policy",
     "sections": "hilum.reports.sectioning",
 }
 
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from hilum.reports.policy import DEFAULT_POLICY as DEFAULT_POLICY
     from hilum.reports.policy import POLICIES as POLICIES
     from hilum.reports.policy import report_text as report_text
+    from hilum.reports.policy import study_text as study_text
     from hilum.reports.rules import RULES_VERSION as RULES_VERSION
     from hilum.reports.rules import RuleLabeler as RuleLabeler
     from hilum.reports.sectioning import Section as Section

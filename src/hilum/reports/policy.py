@@ -6,10 +6,12 @@ Chosen once, stored in the archive's manifest and in every model trained on it.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from typing import Any
 
 from hilum.errors import ReportError
 from hilum.reports.compatible import NO_IMPRESSION, chexzero, cxr_repair, mimic_conclusion
 from hilum.reports.headers import is_hollow
+from hilum.reports.sectioning import CUT_NAMES
 
 Sections = Mapping[str, str | None]
 DEFAULT_POLICY = "impression else findings"
@@ -34,6 +36,18 @@ def report_text(sections: Sections, policy: str = DEFAULT_POLICY, report: str | 
     if policy not in POLICIES:
         raise ReportError(f"unknown text policy {policy!r}; expected one of {', '.join(repr(p) for p in POLICIES)}.")
     return POLICIES[policy](sections, report)
+
+
+def study_text(study: Mapping[str, Any], policy: str) -> str:
+    """The words of a study (a row of the archive's studies) under a policy; empty where it has no report.
+
+    Raises:
+        ReportError: the policy is unknown.
+    """
+    sections = {name: study.get(name) for name in CUT_NAMES}
+    text = report_text(sections, policy, report=study.get("report"))
+    # Some policies have words for a report that says nothing; a study without report has none.
+    return text if study.get("report") or any(sections.values()) else ""
 
 
 def _said(sections: Sections, name: str) -> str:

@@ -10,7 +10,7 @@ import numpy as np
 
 from hilum.archive import SECTIONS, Archive
 from hilum.models import Model
-from hilum.reports.policy import report_text
+from hilum.reports import study_text
 from hilum.tasks.embedding import COMMIT_IMAGES, OnBatch
 
 # After the model's fingerprint. A text's key is its SHA-1, so that a report that changes is embedded anew.
@@ -21,7 +21,7 @@ def study_texts(archive: Archive) -> tuple[list[str], list[str]]:
     """The studies that have a text by the archive's text policy, in the archive's order, and those texts."""
     studies, texts = [], []
     for study in archive.studies(["study_id", "report", *SECTIONS]).to_pylist():
-        text = report_text({name: study[name] for name in SECTIONS}, archive.manifest.text_policy, study["report"])
+        text = study_text(study, archive.manifest.text_policy)
         if text.strip():
             studies.append(study["study_id"])
             texts.append(text.strip())

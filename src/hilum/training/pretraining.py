@@ -135,7 +135,7 @@ def pretrain(
         on_step=on_step,
     )
     counts = {"train": examples.counts, "val": validation.counts if validation is not None else {}}
-    first_does(fabric, lambda: _export(learner, out, run | seen_by(shares), result, counts, truth))
+    first_does(fabric, lambda: _export(learner, out, run | pretrained_on(shares), result, counts, truth))
     chosen = "val_auroc" if truth else "val_loss" if validation is not None else "last step"
     watch: Stopwatch = result["stopwatch"]
     return Pretrained(out, result["steps"], result["best"], counts, chosen, watch.shares(), watch.overhead())
@@ -166,7 +166,7 @@ def shares_of(archives: Archives, recipe: Recipe) -> list[Share]:
     return [Share(a, text or None, weight) for a, text, weight in zip(opened, texts, weights, strict=True)]
 
 
-def seen_by(shares: Sequence[Share]) -> dict[str, list[str]]:
+def pretrained_on(shares: Sequence[Share]) -> dict[str, list[str]]:
     """What a model is pretrained on, for those who ask later whether it has seen a test image: `archives`, `sources`."""
     archives = [str(share.archive.path.resolve()) for share in shares]
     sources = sorted({name for share in shares for name in share.archive.manifest.sources})

@@ -13,10 +13,9 @@ from hilum.archive import Archive
 from hilum.archive.schema import pixels_sha1
 from hilum.errors import UsageError
 from hilum.imaging import DicomHeader, read_image, resize_longer_side
-from hilum.reports import report_text
+from hilum.reports import study_text
 from hilum.reports.headers import is_hollow
 from hilum.reports.policy import POLICIES
-from hilum.reports.sectioning import CUT_NAMES
 
 
 @dataclass(frozen=True)
@@ -122,5 +121,5 @@ def words_of_study(study: Mapping[str, str | None], policy: str) -> str:
     Raises:
         ReportError: the policy is unknown.
     """
-    text = report_text({name: study[name] for name in CUT_NAMES}, policy, report=study["report"])
+    text = study_text(study, policy)
     return "" if is_hollow(text) else text

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from hilum.archive import SECTIONS, Archive
-from hilum.reports.policy import report_text
+from hilum.reports import study_text
 
 
 def texts_of(archive: Archive, study_ids: Iterable[str | None]) -> dict[str, str]:
@@ -21,7 +21,7 @@ def texts_of(archive: Archive, study_ids: Iterable[str | None]) -> dict[str, str
     quoted = ", ".join("'" + study.replace("'", "''") + "'" for study in sorted(wanted))
     texts = {}
     for study in archive.studies(["study_id", "report", *SECTIONS], where=f"study_id IN ({quoted})").to_pylist():
-        text = report_text({name: study[name] for name in SECTIONS}, archive.manifest.text_policy, study["report"])
+        text = study_text(study, archive.manifest.text_policy)
         if text.strip():
             texts[study["study_id"]] = " ".join(text.split())
     return texts

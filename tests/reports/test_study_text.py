@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from hilum.methods.reports import study_text
+from hilum.reports import study_text
 from hilum.reports.policy import POLICIES
 
 SILENT = {
