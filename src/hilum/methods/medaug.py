@@ -188,7 +188,7 @@ class MedAugMethod(MomentumContrast[MedAug, PatientImages, PairViews]):
                 "(hilum info ARCHIVE), choose another policy, or pretrain moco-cxr."
             )
         facts = np.stack([self.numbers(patients, 5), self.numbers(studies, 1), self._views(laterality)], axis=1)
-        reader = PictureReader(share.archive, images["row"].to_numpy(), ids, recipe.canvas_px)
+        reader = PictureReader(share.archive, images["row"].to_numpy(), ids, recipe.canvas_px, self.shorter_px)
         said = [" ".join(map(str, row)) for row in zip(patients, studies, views, strict=True)]
         return PatientImages(ids, counts, said, reader, pairs, facts)
 

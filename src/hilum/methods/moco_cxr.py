@@ -18,7 +18,7 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor
 
-from hilum.imaging.augment import Pictures, augment, plan
+from hilum.imaging.augment import Pictures, ResizeShorter, augment, plan
 from hilum.methods.batch import Batch
 from hilum.methods.method import Examples, Method, Share, spread
 from hilum.methods.moco import Queue, check_queue, contrast, drawn, encode_shuffled, first_among, first_is_right, follow
@@ -116,11 +116,13 @@ class Radiographs(Examples):
     pictures: PictureReader | None = None
 
     @classmethod
-    def of(cls, share: Share, split: str, most: int | None, canvas_px: int) -> Radiographs:
-        """The images of a split, at most so many, read at a longer side of `canvas_px`."""
+    def of(
+        cls, share: Share, split: str, most: int | None, canvas_px: int, shorter_px: int | None = None
+    ) -> Radiographs:
+        """The images of a split, at most so many, read at a longer side of `canvas_px`; `shorter_px` as of the reader."""
         images = images_of(share, split, ["image_id"], most)
         ids = images["image_id"].to_pylist()
-        reader = PictureReader(share.archive, images["row"].to_numpy(), ids, canvas_px)
+        reader = PictureReader(share.archive, images["row"].to_numpy(), ids, canvas_px, shorter_px)
         return cls(ids, {"images": len(ids)}, [], reader)
 
 
@@ -178,6 +180,12 @@ class MomentumContrast(Method[R, E, B]):
     def _preprocess(self) -> ShorterSideCrop:
         side = self.recipe.side_px
         return ShorterSideCrop(canvas_px=side, resize_px=side, mean=CHEXPERT_MEAN, std=CHEXPERT_STD)
+
+    @property
+    def shorter_px(self) -> int | None:
+        """The shorter side to which the augmentation brings every picture first; none: it begins otherwise."""
+        first = self._plan[0]
+        return first.px if isinstance(first, ResizeShorter) else None
 
     def draws(self, what: int) -> torch.Generator:
         """A generator for one kind of draw of this step, the same in every process and however often it is asked for."""
@@ -248,7 +256,7 @@ class MoCoCXRMethod(MomentumContrast[MoCoCXR, Radiographs, Views]):
 
     def collect(self, share: Share, split: str, most: int | None = None) -> Radiographs:
         """The images of a split; see `Method.collect`."""
-        return Radiographs.of(share, split, most, self.recipe.canvas_px)
+        return Radiographs.of(share, split, most, self.recipe.canvas_px, self.shorter_px)
 
     def read(self, examples: Radiographs, picks: np.ndarray, rng: np.random.Generator | None) -> Views:
         """The pictures at `picks`; without `rng` both views are as the exported model sees them."""

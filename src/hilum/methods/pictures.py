@@ -22,6 +22,8 @@ class PictureReader:
         rows: (N,) positions for `Archive.pixels`.
         image_ids: N ids, in the same order.
         canvas_px: longer side; an archive keeps 384 unless told otherwise, so more would only magnify.
+        shorter_px: shrink pictures whose shorter side is longer to this, so that a plan which begins with
+            `ResizeShorter(shorter_px)` finds it done, and need not do it in every step.
         keep_bytes: most memory for keeping them; 0 keeps none.
     """
 
@@ -31,10 +33,11 @@ class PictureReader:
         rows: np.ndarray | Sequence[int],
         image_ids: Sequence[str],
         canvas_px: int,
+        shorter_px: int | None = None,
         keep_bytes: int = KEEP_BYTES,
     ) -> None:
         self.image_ids = list(image_ids)
-        self.canvas_px = canvas_px
+        self.canvas_px, self.shorter_px = canvas_px, shorter_px
         self._archive, self._rows = archive, np.asarray(rows, np.int64)
         fits = len(self._rows) * canvas_px * canvas_px <= keep_bytes
         self._kept = np.zeros((len(self._rows), canvas_px, canvas_px), np.uint8) if fits else None
@@ -62,10 +65,18 @@ class PictureReader:
             longer = max(height, width)
             if longer != self.canvas_px:
                 height, width = (max(1, round(side * self.canvas_px / longer)) for side in (height, width))
-                image = np.asarray(Image.fromarray(image).resize((width, height), Image.Resampling.BILINEAR))
+                image = _resized(image, height, width)
+            shorter = min(height, width)
+            if self.shorter_px is not None and shorter > self.shorter_px:
+                height, width = (side * self.shorter_px // shorter for side in (height, width))
+                image = _resized(image, height, width)
             canvas[i, :height, :width] = image
             sizes[i] = height, width
         return Pictures(torch.from_numpy(canvas), torch.from_numpy(sizes))
+
+
+def _resized(image: np.ndarray, height: int, width: int) -> np.ndarray:
+    return np.asarray(Image.fromarray(image).resize((width, height), Image.Resampling.BILINEAR))
 
 
 def plain_squares(pictures: Pictures, preprocess: Preprocessing) -> torch.Tensor:
