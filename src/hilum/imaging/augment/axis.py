@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 
 import torch
 from torch import Tensor
@@ -31,6 +31,10 @@ class Axis:
         """Nothing to be done."""
         zero = torch.zeros_like(extent)
         return cls(extent, zero, extent, extent, zero, torch.ones_like(extent), extent)
+
+    def of(self, chosen: Tensor) -> Axis:
+        """That of the chosen pictures, (n,) int64, alone."""
+        return Axis(*(getattr(self, field.name)[chosen] for field in fields(self)))
 
     def windowed(self, start: Tensor, length: Tensor) -> Axis:
         """Only `length` pixels from `start`; outside what there is: zeros."""
@@ -76,6 +80,11 @@ class Axis:
 
     def _first_if_complete(self) -> Tensor:
         return torch.where(self.step > 0, torch.zeros_like(self.scaled), self.scaled - 1)
+
+    @property
+    def reaches_outside(self) -> bool:
+        """Whether any box reaches over pixels that do not exist."""
+        return bool(((self.low < 0) | (self.high > self.extent)).any())
 
     def numbers(self) -> tuple[Tensor, Tensor]:
         """For each place that comes out: the number of its resized pixel (N, L), and whether there is one (N, L) bool."""

@@ -43,8 +43,7 @@ class GaussianBlur(Step):
         chosen = occurs(len(draft), self.p, generator).nonzero().squeeze(1)
         if not len(chosen):
             return
-        pixels, heights, widths = draft.pixels(), draft.heights[chosen], draft.widths[chosen]
-        some = pixels.index_select(0, chosen.to(pixels.device))
+        some, heights, widths = draft.some(chosen), draft.heights[chosen], draft.widths[chosen]
         if self.flavor == "pillow":
             blurred = pillow_blur(some, sigma[chosen], heights, widths)
         else:

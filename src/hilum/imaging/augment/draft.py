@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from hilum.imaging.augment.axis import Axis
-from hilum.imaging.augment.nearest import cut, turn
+from hilum.imaging.augment.nearest import STILL, cut, turn
 from hilum.imaging.augment.pictures import Pictures
 from hilum.imaging.augment.resampling import Filter, resample
 
@@ -75,6 +75,11 @@ class Draft:
         self._settle()
         return self._pixels
 
+    def some(self, chosen: Tensor) -> Tensor:
+        """`pixels()` of the chosen pictures, (n,) int64 on the CPU."""
+        pixels = self.pixels()
+        return pixels if len(chosen) == len(self) else pixels.index_select(0, chosen.to(pixels.device))
+
     def replace_some(self, chosen: Tensor, pixels: Tensor) -> None:
         """Set other pixels of some pictures, after `pixels()`.
 
@@ -82,6 +87,9 @@ class Draft:
             chosen: (n,) int64, numbers of the pictures, on the CPU.
             pixels: (n, H, W) uint8.
         """
+        if len(chosen) == len(self):
+            self.replace(pixels)
+            return
         rest = torch.ones(len(self), dtype=torch.bool)
         rest[chosen] = False
         others = rest.nonzero().squeeze(1)
@@ -99,7 +107,7 @@ class Draft:
     def _settle(self) -> None:
         rows, columns = self._rows, self._columns
         if self._matrix is not None:
-            self._pixels = turn(self._pixels, self._matrix, rows, columns)
+            self._turn(self._matrix, rows, columns)
         elif rows.is_scaled or columns.is_scaled:
             self._pixels = resample(self._pixels, rows, columns, self._filter)
         elif rows.is_untouched and columns.is_untouched and _fills(columns, self._pixels.shape[2]):
@@ -110,6 +118,18 @@ class Draft:
             self._pixels = cut(self._pixels, rows, columns)
         self._matrix = None
         self._rows, self._columns = Axis.whole(rows.length), Axis.whole(columns.length)
+
+    def _turn(self, matrix: Tensor, rows: Axis, columns: Axis) -> None:
+        chosen = (matrix != matrix.new_tensor(STILL)).any(1).nonzero().squeeze(1)
+        stays_put = all(
+            axis.is_untouched and bool((axis.step > 0).all()) and _fills(axis, length)
+            for axis, length in zip((rows, columns), self._pixels.shape[1:], strict=True)
+        )
+        if len(chosen) == len(self) or not stays_put:
+            self._pixels = turn(self._pixels, matrix, rows, columns)
+        elif len(chosen):
+            some = self._pixels.index_select(0, chosen.to(self._pixels.device))
+            self.replace_some(chosen, turn(some, matrix[chosen], rows.of(chosen), columns.of(chosen)))
 
 
 def _fills(axis: Axis, length: int) -> bool:

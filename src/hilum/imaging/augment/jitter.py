@@ -44,11 +44,12 @@ class Jitter(Step):
         brightness = uniform(count, max(0.0, 1 - self.brightness), 1 + self.brightness, generator)
         contrast = uniform(count, max(0.0, 1 - self.contrast), 1 + self.contrast, generator)
         brightness_first = occurs(count, 0.5, generator)
-        chosen = occurs(count, self.p, generator)
-        pixels = draft.pixels()
-        one = torch.ones_like(contrast)
-        brightness, contrast = torch.where(chosen, brightness, one), torch.where(chosen, contrast, one)
-        draft.replace(jittered(pixels, brightness, contrast, brightness_first, draft.heights, draft.widths))
+        chosen = occurs(count, self.p, generator).nonzero().squeeze(1)
+        if not len(chosen):
+            return
+        some = draft.some(chosen)
+        settings = (values[chosen] for values in (brightness, contrast, brightness_first, draft.heights, draft.widths))
+        draft.replace_some(chosen, jittered(some, *settings))
 
 
 def jittered(

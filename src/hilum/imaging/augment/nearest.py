@@ -9,6 +9,8 @@ from torch import Tensor
 from hilum.imaging.augment.axis import Axis
 from hilum.imaging.augment.resampling import parts
 
+STILL = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0)  # the matrix that moves nothing
+
 
 def cut(pixels: Tensor, rows: Axis, columns: Axis) -> Tensor:
     """Pictures with their windows and mirrorings done, none of them scaled: (N, H', W') uint8."""

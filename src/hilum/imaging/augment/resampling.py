@@ -97,10 +97,12 @@ def taps(axis: Axis, filter: Filter) -> tuple[Tensor, Tensor]:
         picks, weights = _linear(number, low, high, scale)
     else:
         picks, weights = _area(number, low, scale)
+    picks, weights = picks.to(torch.int32), weights.to(torch.float32)
+    if not (axis.reaches_outside or filter == "area" or not is_there.all()):
+        return picks, weights
     # A padded box reaches over pixels that do not exist: they are zeros, and count in the mean.
     exists = (picks >= 0) & (picks < axis.extent.view(-1, 1, 1)) & is_there.unsqueeze(2)
-    weights = torch.where(exists, weights, torch.zeros_like(weights))
-    return torch.where(exists, picks, torch.zeros_like(picks)).to(torch.int32), weights.to(torch.float32)
+    return picks * exists, weights * exists
 
 
 def _triangle(number: Tensor, low: Tensor, high: Tensor, scale: Tensor) -> tuple[Tensor, Tensor]:
@@ -110,9 +112,8 @@ def _triangle(number: Tensor, low: Tensor, high: Tensor, scale: Tensor) -> tuple
     begin = torch.maximum((center - support + 0.5).floor().to(torch.int64), low)
     end = torch.minimum((center + support + 0.5).floor().to(torch.int64), high)
     picks = begin + torch.arange(int((end - begin).max()))
-    weights = (1 - ((picks + 0.5 - center) / support).abs()).clamp(min=0)
-    weights = torch.where(picks < end, weights, torch.zeros_like(weights))
-    return picks, weights / weights.sum(2, keepdim=True).clamp(min=1e-12)
+    weights = ((picks + (0.5 - center)) / support).abs_().neg_().add_(1).clamp_(min=0).mul_(picks < end)
+    return torch.minimum(picks, high - 1), weights.div_(weights.sum(2, keepdim=True).clamp_(min=1e-12))
 
 
 def _linear(number: Tensor, low: Tensor, high: Tensor, scale: Tensor) -> tuple[Tensor, Tensor]:
