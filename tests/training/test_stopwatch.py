@@ -28,6 +28,19 @@ def test_the_towers_are_no_overhead_and_validation_and_saving_are_no_part_of_a_s
     assert Stopwatch(torch.device("cpu")).shares() == {}
 
 
+def test_what_no_section_tells_of_is_a_part_of_the_steps(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = iter((0.0, 4.0, 10.0))
+    watch = Stopwatch(torch.device("cpu"))
+    monkeypatch.setattr("hilum.training.stopwatch.time.perf_counter", lambda: next(now))
+    watch.start()
+    watch.lap()
+    watch.lap()
+    for section, seconds in (("forward", 3.0), ("backward", 4.0), ("augment", 1.0)):
+        watch.add(section, seconds)
+    assert watch.shares() == pytest.approx({"backward": 0.4, "forward": 0.3, "elsewhere": 0.2, "augment": 0.1})
+    assert watch.overhead() == pytest.approx(0.3)
+
+
 def test_a_section_that_fails_is_timed_too() -> None:
     watch = Stopwatch(torch.device("cpu"))
     with pytest.raises(ValueError), watch("forward"):

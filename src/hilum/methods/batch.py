@@ -42,6 +42,14 @@ class Batch:
             }
         )
 
+    def wait_for(self, stream: torch.cuda.Stream) -> None:
+        """Let the current stream of the GPU wait until another has made this batch, whose memory is kept while it is used here."""
+        here = torch.cuda.current_stream(stream.device)
+        here.wait_stream(stream)
+        for value in self._values().values():
+            if value is not None and value.is_cuda:
+                value.record_stream(here)
+
     def part(self, start: int, stop: int) -> Self:
         """Examples start..stop-1."""
         return self._with({k: v[start:stop] if v is not None else v for k, v in self._values().items()})

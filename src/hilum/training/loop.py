@@ -98,21 +98,22 @@ def train(
     saved_at, started, seen = done, time.perf_counter(), 0
 
     method.train()
-    for step, batch in _read_ahead(method, examples, plan, done, seed, fabric, watch):
-        own = int(step_rng(seed, step, fabric.global_rank).integers(2**62))
+    batches = _prepared(method, _read_ahead(method, examples, plan, done, seed, fabric, watch), seed, fabric, watch)
+    watch.start()
+    upcoming = next(batches, None)
+    while upcoming is not None:
+        step, batch = upcoming
+        own = _draws(seed, step, fabric)
         torch.manual_seed(own)  # dropout and the like
         place = Place(step, plan.steps, plan.steps_per_epoch, [h["val_loss"] for h in history])
         rate = recipe.learning_rate * recipe.rate(place)
         for group in optimizer.param_groups:
             group["lr"] = rate * group["rate"]
-        with watch("to device"):
-            batch = batch.to(fabric.device)
         with watch("before step"), torch.no_grad():
             method.before_step(step, plan.steps, ranks)
-        with watch("augment"), torch.no_grad():
-            batch = method.augment(batch, torch.Generator().manual_seed(own))
         optimizer.zero_grad(set_to_none=True)
         losses, rows = backward(module, batch, fabric, watch, recipe.chunk, own)
+        upcoming = next(batches, None)  # a GPU is still busy with this step
         loss = float(ranks.mean(losses["loss"]))
         if not np.isfinite(loss):
             _refuse_not_finite(folder, step, loss, examples.ids_at(plan.picks(step)))
@@ -143,6 +144,7 @@ def train(
                     kept = {"method": method.state_dict(), "optimizer": optimizer.state_dict()}
                     save_state(folder / LAST, {**kept, "step": step, "best": best, "history": history})
             saved_at = step
+        watch.lap()
         if on_step is not None and fabric.global_rank == 0:
             elapsed = time.perf_counter() - started
             left = elapsed / (step - done) * (plan.steps - step)
@@ -151,6 +153,28 @@ def train(
     if journal is not None:
         journal.close()
     return {"best": best, "history": history, "steps": plan.steps, "stopwatch": watch}
+
+
+def _prepared(
+    method: Method, batches: Iterator[tuple[int, Batch]], seed: int, fabric: Fabric, watch: Stopwatch
+) -> Iterator[tuple[int, Batch]]:
+    """Batches on the device and augmented; on a GPU beside whatever it does meanwhile."""
+    device = fabric.device
+    beside = torch.cuda.Stream(device) if device.type == "cuda" else None
+    for step, batch in batches:
+        with torch.cuda.stream(beside), torch.no_grad():  # of no stream: nothing happens
+            with watch("to device"):
+                batch = batch.to(device)
+            with watch("augment"):
+                batch = method.augment(batch, torch.Generator().manual_seed(_draws(seed, step, fabric)))
+        if beside is not None:
+            batch.wait_for(beside)
+        yield step, batch
+
+
+def _draws(seed: int, step: int, fabric: Fabric) -> int:
+    """The seed of all that is drawn in a step of this process."""
+    return int(step_rng(seed, step, fabric.global_rank).integers(2**62))
 
 
 def plan_of(examples: Mixture, recipe: Recipe, seed: int) -> Plan:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -10,41 +11,84 @@ import torch
 
 # What the towers cost; all else is this system's own.
 TOWERS = ("forward", "backward")
+OUTSIDE = ("validate", "save")  # no part of a step
+ELSEWHERE = "elsewhere"
 
 
 class Stopwatch:
-    """Adds up seconds by section.
+    """Adds up seconds by section, and of whole steps.
 
     Args:
-        device: on a GPU each section waits for it, or its time would be told of the next.
-        exact: wait for the GPU at each section (for a profile); False measures what the CPU sees, at no cost.
+        device: a GPU works behind the program's back: what a section cost is told by the GPU's own clock.
+        exact: ask a GPU for its clock (for a profile); False measures what the CPU sees, at no cost.
     """
 
     def __init__(self, device: torch.device, exact: bool = False) -> None:
         self.seconds: dict[str, float] = {}
-        self._waits = exact and device.type == "cuda"
+        self.steps = 0.0
+        self._started: float | None = None
+        self._asks = exact and device.type == "cuda"
+        self._events: deque[tuple[str, torch.cuda.Event, torch.cuda.Event]] = deque()
 
     @contextmanager
     def __call__(self, section: str) -> Iterator[None]:
         """Time a section."""
-        started = time.perf_counter()
+        began, started = self._event(), time.perf_counter()
         try:
             yield
         finally:
-            if self._waits:
-                torch.cuda.synchronize()
-            self.add(section, time.perf_counter() - started)
+            if began is None:
+                self.add(section, time.perf_counter() - started)
+            else:
+                ended = self._event()
+                assert ended is not None
+                self._events.append((section, began, ended))
 
     def add(self, section: str, seconds: float) -> None:
         """Add to a section."""
         self.seconds[section] = self.seconds.get(section, 0.0) + seconds
 
+    def start(self) -> None:
+        """The steps begin."""
+        self._started = time.perf_counter()
+
+    def lap(self) -> None:
+        """A step is done: the time since the last, or since the start, is a step's."""
+        now = time.perf_counter()
+        self.steps += now - (now if self._started is None else self._started)
+        self._started = now
+        self._read()
+
     def shares(self) -> dict[str, float]:
-        """Each section's share of all, largest first."""
-        total = sum(self.seconds.values()) or 1.0
-        return {k: v / total for k, v in sorted(self.seconds.items(), key=lambda item: -item[1])}
+        """Each section's share of the steps' time, largest first; `elsewhere`: what no section tells of.
+
+        A GPU augments the next batch while it works on one. Both are told in full, so that shares may add up to more than one.
+        """
+        self._read(wait=True)
+        told = sum(self.seconds.values())
+        total = self._total()
+        seconds = self.seconds | ({ELSEWHERE: total - told} if total > told else {})
+        return {k: v / total for k, v in sorted(seconds.items(), key=lambda item: -item[1])}
 
     def overhead(self) -> float:
         """The share of a step that is not the towers' forward and backward pass; validation and saving are left out."""
-        inside = {k: v for k, v in self.seconds.items() if k not in ("validate", "save")}
-        return 1 - sum(inside.get(k, 0.0) for k in TOWERS) / (sum(inside.values()) or 1.0)
+        self._read(wait=True)
+        inside = self._total() - sum(self.seconds.get(k, 0.0) for k in OUTSIDE)
+        return 1 - sum(self.seconds.get(k, 0.0) for k in TOWERS) / (inside or 1.0)
+
+    def _total(self) -> float:
+        return self.steps or sum(self.seconds.values())
+
+    def _event(self) -> torch.cuda.Event | None:
+        if not self._asks:
+            return None
+        event = torch.cuda.Event(enable_timing=True)
+        event.record()
+        return event
+
+    def _read(self, wait: bool = False) -> None:
+        if self._events and wait:
+            torch.cuda.synchronize()
+        while self._events and self._events[0][2].query():
+            section, began, ended = self._events.popleft()
+            self.add(section, began.elapsed_time(ended) / 1000)
