@@ -10,6 +10,7 @@ from anyio import to_thread
 from fastapi import FastAPI
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
+from threadpoolctl import threadpool_limits
 
 from hilum import __version__
 from hilum.web import glance, handbook, pictures, playground, reporting, searching, studying, trying
@@ -40,9 +41,11 @@ def create_app(settings: Settings) -> FastAPI:
     async def alive(_: FastAPI) -> AsyncIterator[None]:
         # Few threads: more of them wait for each other, and the slowest answer waits longest.
         to_thread.current_default_thread_limiter().total_tokens = max(8, 2 * (os.cpu_count() or 1))
-        desk.start()
-        yield
-        desk.stop()
+        # One thread a product of matrices: between two products BLAS's own threads spin, on cores that other requests need.
+        with threadpool_limits(1, "blas"):
+            desk.start()
+            yield
+            desk.stop()
 
     app = FastAPI(
         title="hilum",

@@ -143,7 +143,7 @@ class Desk:
         return RuleLabeler()
 
 
-def _desk_of(request: Request) -> Desk:
+async def _desk_of(request: Request) -> Desk:  # of a plain function FastAPI makes a turn of its own in a thread
     desk: Desk = request.app.state.desk
     return desk
 

@@ -47,6 +47,7 @@ def _templates() -> Environment:
     made = Environment(
         loader=PackageLoader("hilum.web", "templates"),
         autoescape=True,
+        auto_reload=False,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,

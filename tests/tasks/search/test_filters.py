@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from hilum.archive import Archive
 from hilum.errors import UsageError
 from hilum.tasks.search.filters import DEEPEST, LONGEST, parse
-from hilum.tasks.search.gallery import Gallery
+from hilum.tasks.search.gallery import MASKS_KEPT, Gallery
 
 PEOPLE = (
     {"view": "pa", "sex": "F", "age_years": 30.0, "split": "train", "study_order": 0, "source": "a"},
@@ -119,6 +119,19 @@ def test_what_is_not_of_the_language_is_refused_in_words(gallery: Gallery, where
         return
     with pytest.raises(UsageError, match=said):
         gallery.allowed(where)
+
+
+def test_the_masks_of_filters_are_kept_for_a_while_and_cannot_be_written(gallery: Gallery) -> None:
+    first = gallery.allowed("age > 60")
+    assert first is not None
+    assert gallery.allowed("age > 60") is first
+    with pytest.raises(ValueError, match="read-only"):
+        first[0] = True
+    for age in range(MASKS_KEPT):
+        gallery.allowed(f"age > {age}")
+    again = gallery.allowed("age > 60")
+    assert again is not first
+    assert again.tolist() == first.tolist() == [False, True, False, True]
 
 
 def test_an_unknown_column_is_answered_with_all_columns(gallery: Gallery) -> None:

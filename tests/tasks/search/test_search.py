@@ -51,6 +51,12 @@ def test_an_image_of_the_archive_is_not_among_its_own_neighbors(search: Search) 
     assert all(n % 4 == 3 for n in numbers(hits)[:23])
 
 
+def test_an_image_left_out_of_its_own_neighbors_is_found_by_the_next_who_filters_alike(search: Search) -> None:
+    where = "split IN ('train', 'val', 'test')"
+    assert 7 not in numbers(search.by_image(image_id="i7", k=96, where=where))
+    assert 7 in numbers(search.by_text("Left effusion", k=96, where=where))
+
+
 def test_pixels_find_what_their_image_finds_and_itself(search: Search) -> None:
     pixels = search.archive.pixels([7])[0]
     assert numbers(search.by_image(pixels, k=24)) != numbers(search.by_image(image_id="i7", k=24))

@@ -53,7 +53,8 @@ class Browser:
         """
         allowed = self.gallery.allowed(where)
         places = np.arange(len(self.gallery)) if allowed is None else np.flatnonzero(allowed)
-        return [self.gallery.hit(int(place), 0.0, "filter") for place in places[skip : skip + k]]
+        places = places[skip : skip + k]
+        return self.gallery.hits(places, np.zeros(len(places)), "filter")
 
     def by_words(self, words: str, *, k: int = 20, where: str | None = None) -> list[Hit]:
         """The images of the studies whose reports have all these words.
@@ -75,4 +76,4 @@ class Browser:
         rank = pc.fill_null(found, -1).to_numpy(zero_copy_only=False)  # (N,) of each image's study; -1: not found
         places = np.flatnonzero(rank >= 0 if allowed is None else (rank >= 0) & allowed)
         places = places[np.argsort(rank[places], kind="stable")][:k]
-        return [self.gallery.hit(int(place), weights[rank[place]], "words") for place in places]
+        return self.gallery.hits(places, weights[rank[places]], "words")

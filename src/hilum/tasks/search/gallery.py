@@ -17,6 +17,8 @@ from hilum.findings import canonical
 from hilum.tasks.search.filters import COLUMNS, Mask, parse
 from hilum.tasks.search.hits import Hit
 
+MASKS_KEPT = 16  # of filters, a byte an image: who types a query asks with the same filter at every letter
+
 
 class Gallery:
     """Every image of an archive, in the archive's order, at the version the archive was opened at.
@@ -30,6 +32,7 @@ class Gallery:
         self.rows = images["row"].to_numpy()  # (N,)
         self._columns = {name: _whole(images[name]) for name in COLUMNS}
         self._reading = threading.Lock()
+        self._masks: dict[str, np.ndarray] = {}  # of the filters asked last, oldest first
         self._labels: dict[str, pa.Table] = {}
         self._said: dict[
             tuple[str, str | None, str | None], Mask
@@ -61,33 +64,38 @@ class Gallery:
         return self.place_of[image_id]
 
     def allowed(self, where: str | None) -> np.ndarray | None:
-        """(N,) bool, of which images the filter holds; None for no filter.
+        """(N,) bool, read-only, of which images the filter holds; None for no filter.
 
         Raises:
             UsageError: the filter cannot be understood, or names what the archive has not.
         """
         if where is None or not where.strip():
             return None
-        mask = parse(where).holds(self)
-        return pc.fill_null(_whole(mask), False).to_numpy(zero_copy_only=False)
+        mask = self._masks.get(where)
+        if mask is None:
+            mask = pc.fill_null(_whole(parse(where).holds(self)), False).to_numpy(zero_copy_only=False)
+            mask.flags.writeable = False
+            self._keep(where, mask)
+        return mask
 
-    def hit(self, place: int, score: float, found_by: str) -> Hit:
-        """An image as a search result."""
+    def hits(self, places: np.ndarray, scores: np.ndarray, found_by: str) -> list[Hit]:
+        """Images as search results.
 
-        def cell(name: str) -> Any:
-            return self._columns[name][place].as_py()
+        Args:
+            places: (K,) of the images.
+            scores: (K,) theirs.
+            found_by: as in `Hit`.
+        """
+        wanted = pa.array(places, pa.int64())
 
-        return Hit(
-            image_id=cell("image_id"),
-            study_id=cell("study_id"),
-            row=int(self.rows[place]),
-            score=float(score),
-            view=cell("view"),
-            split=cell("split"),
-            sex=cell("sex"),
-            age_years=cell("age_years"),
-            found_by=found_by,
-        )
+        def cells(name: str) -> list[Any]:
+            return self._columns[name].take(wanted).to_pylist()
+
+        columns = (
+            cells("image_id"), cells("study_id"), self.rows[places].tolist(), np.asarray(scores, float).tolist(),
+            cells("view"), cells("split"), cells("sex"), cells("age_years"), [found_by] * len(places),
+        )  # fmt: skip
+        return [Hit(*values) for values in zip(*columns, strict=True)]
 
     # What filters ask
 
@@ -138,6 +146,12 @@ class Gallery:
             pc.is_in(self.column("image_id"), value_set=_whole(of_images)),
             pc.is_in(self.column("study_id"), value_set=_whole(of_studies)),
         )
+
+    def _keep(self, where: str, mask: np.ndarray) -> None:
+        with self._reading:
+            self._masks[where] = mask
+            if len(self._masks) > MASKS_KEPT:
+                del self._masks[next(iter(self._masks))]
 
     @cached_property
     def speakers(self) -> list[str]:

@@ -46,12 +46,13 @@ class Search:
         *,
         exact_below: int = EXACT_BELOW,
     ) -> None:
-        self.model = model if isinstance(model, Model) else Model.load(model)
+        self.model = loaded = model if isinstance(model, Model) else Model.load(model)
         self._path = str(archive.path if isinstance(archive, Archive) else archive)
         self._exact_below = exact_below
         self._refreshing = threading.Lock()
         self._view = View.of(Archive.open(self._path), self.model.fingerprint, exact_below)
-        self._embedded = lru_cache(TEXTS_KEPT)(lambda text: self.model.embed_texts([text])[0])
+        # Of the model alone: a function that held this search would keep all its vectors when it is dropped.
+        self._embedded = lru_cache(TEXTS_KEPT)(lambda text: loaded.embed_texts([text])[0])
 
     @property
     def archive(self) -> Archive:
@@ -135,7 +136,7 @@ class Search:
         query, place = view.image(self.model, pixels, image_id)
         allowed = view.gallery.allowed(where)
         if place is not None:
-            allowed = np.ones(len(view.gallery), bool) if allowed is None else allowed
+            allowed = np.ones(len(view.gallery), bool) if allowed is None else allowed.copy()
             allowed[place] = False
         return view.nearest(query, k, allowed, "image")
 

@@ -63,11 +63,8 @@ class View:
             )
         there = None if allowed is None else allowed[self.place] & (self.place >= 0)
         places, cosines = self.vectors.nearest(query, k, there)
-        return [
-            self.gallery.hit(int(self.place[v]), c, found_by)
-            for v, c in zip(places, cosines, strict=True)
-            if self.place[v] >= 0
-        ]
+        found = self.place[places]
+        return self.gallery.hits(found[found >= 0], cosines[found >= 0], found_by)
 
     def image(self, model: Model, pixels: np.ndarray | None, image_id: str | None) -> tuple[np.ndarray, int | None]:
         """The unit vector of an image, and its place when it is one of the archive.
