@@ -105,11 +105,12 @@ def _convolve(images: Tensor, picks: Tensor, weights: Tensor, turns: int) -> Ten
 
 def _neighbors(length: int, kernel: Tensor, offsets: Tensor, sizes: Tensor, mirrors: bool) -> tuple[Tensor, Tensor]:
     """Rows that each row is made of, and their weights: (N, length, K) int32 and float32."""
-    places = torch.arange(length)[:, None] + offsets  # (length, K)
-    last = (sizes - 1).view(-1, 1, 1)
+    # Taps come first in between, as in `taps`: (K, N, length).
+    places = torch.arange(length, dtype=torch.int32) + offsets.to(torch.int32).view(-1, 1, 1)  # (K, 1, length)
+    last = (sizes - 1).to(torch.int32)[:, None]
     if mirrors:
         places = (last - (last - places.abs()).abs()).clamp(min=0)
     places = torch.minimum(places.clamp(min=0), last)
-    is_there = torch.arange(length)[None, :, None] <= last
-    weights = torch.where(is_there, kernel[:, None, :], torch.zeros(1, dtype=kernel.dtype))
-    return places.to(torch.int32), weights.to(torch.float32)
+    is_there = torch.arange(length) <= last
+    weights = kernel.T.to(torch.float32).unsqueeze(2) * is_there
+    return places.permute(1, 2, 0).contiguous(), weights.permute(1, 2, 0).contiguous()

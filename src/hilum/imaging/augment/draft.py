@@ -24,6 +24,7 @@ class Draft:
         self._rows, self._columns = Axis.whole(sizes[:, 0]), Axis.whole(sizes[:, 1])
         self._filter: Filter = "triangle"
         self._matrix: Tensor | None = None  # (N, 6): a rotation that comes before the axes
+        self._turned_mirrored: Tensor | None = None  # (N,) bool: pictures mirrored before it
         self.mirrored = torch.zeros(len(pictures), dtype=torch.bool)
 
     def __len__(self) -> int:
@@ -67,7 +68,14 @@ class Draft:
 
     def turn(self, matrix: Tensor) -> None:
         """Turn each picture by an affine matrix (N, 6), see `nearest.turn`."""
-        self._settle()
+        rows, columns = self._rows, self._columns
+        if (
+            self._matrix is None and rows.is_untouched and columns.is_untouched
+        ):  # at most mirrored: that needs no own pass
+            self._turned_mirrored = columns.step < 0
+            self._columns = Axis.whole(columns.length)
+        else:
+            self._settle()
         self._matrix = matrix
 
     def pixels(self) -> Tensor:
@@ -107,7 +115,7 @@ class Draft:
     def _settle(self) -> None:
         rows, columns = self._rows, self._columns
         if self._matrix is not None:
-            self._turn(self._matrix, rows, columns)
+            self._turn(self._matrix, self._turned_mirrored, rows, columns)
         elif rows.is_scaled or columns.is_scaled:
             self._pixels = resample(self._pixels, rows, columns, self._filter)
         elif rows.is_untouched and columns.is_untouched and _fills(columns, self._pixels.shape[2]):
@@ -116,20 +124,22 @@ class Draft:
                 self._pixels = torch.where(chosen, self._pixels.flip(2), self._pixels)
         elif not (rows.is_untouched and columns.is_untouched and bool((columns.step > 0).all())):
             self._pixels = cut(self._pixels, rows, columns)
-        self._matrix = None
+        self._matrix = self._turned_mirrored = None
         self._rows, self._columns = Axis.whole(rows.length), Axis.whole(columns.length)
 
-    def _turn(self, matrix: Tensor, rows: Axis, columns: Axis) -> None:
-        chosen = (matrix != matrix.new_tensor(STILL)).any(1).nonzero().squeeze(1)
+    def _turn(self, matrix: Tensor, mirrored: Tensor | None, rows: Axis, columns: Axis) -> None:
+        moves = (matrix != matrix.new_tensor(STILL)).any(1)
+        chosen = (moves if mirrored is None else moves | mirrored).nonzero().squeeze(1)
         stays_put = all(
             axis.is_untouched and bool((axis.step > 0).all()) and _fills(axis, length)
             for axis, length in zip((rows, columns), self._pixels.shape[1:], strict=True)
         )
         if len(chosen) == len(self) or not stays_put:
-            self._pixels = turn(self._pixels, matrix, rows, columns)
+            self._pixels = turn(self._pixels, matrix, rows, columns, mirrored)
         elif len(chosen):
             some = self._pixels.index_select(0, chosen.to(self._pixels.device))
-            self.replace_some(chosen, turn(some, matrix[chosen], rows.of(chosen), columns.of(chosen)))
+            mirrored = None if mirrored is None else mirrored[chosen]
+            self.replace_some(chosen, turn(some, matrix[chosen], rows.of(chosen), columns.of(chosen), mirrored))
 
 
 def _fills(axis: Axis, length: int) -> bool:

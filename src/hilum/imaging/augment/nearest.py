@@ -22,8 +22,8 @@ def cut(pixels: Tensor, rows: Axis, columns: Axis) -> Tensor:
     return out
 
 
-def turn(pixels: Tensor, matrix: Tensor, rows: Axis, columns: Axis) -> Tensor:
-    """Pictures turned by affine matrices, and then cut.
+def turn(pixels: Tensor, matrix: Tensor, rows: Axis, columns: Axis, mirrored: Tensor | None = None) -> Tensor:
+    """Pictures, some of them mirrored, turned by affine matrices, and then cut.
 
     Pillow's own arithmetic (16.16 fixed point, Geometry.c), so that the same pixels are picked.
 
@@ -32,6 +32,7 @@ def turn(pixels: Tensor, matrix: Tensor, rows: Axis, columns: Axis) -> Tensor:
         matrix: (N, 6) float64, on the CPU: (x, y) that comes out is read at (a x + b y + c, d x + e y + f).
         rows: what to do along the height afterwards, without a scale and within the picture.
         columns: what to do along the width afterwards.
+        mirrored: (N,) bool, the pictures whose left and right are exchanged before they are turned.
 
     Returns:
         (N, H', W') uint8; zero where what is read lies outside the picture.
@@ -41,6 +42,10 @@ def turn(pixels: Tensor, matrix: Tensor, rows: Axis, columns: Axis) -> Tensor:
     (j, row_is_there), (i, column_is_there) = rows.numbers(), columns.numbers()
     x_of_column, x_of_row = _fixed(a) * i + _fixed(c + 0.5 * (a + b)), _fixed(b) * j  # (N, W'), (N, H')
     y_of_column, y_of_row = _fixed(d) * i + _fixed(f + 0.5 * (d + e)), _fixed(e) * j
+    if mirrored is not None:  # width - 1 - (x >> 16) is (65536 width - 1 - x) >> 16
+        sign = torch.where(mirrored, -1, 1)[:, None]
+        x_of_column, x_of_row = x_of_column * sign, x_of_row * sign
+        x_of_row += (columns.extent * 65536 - 1)[:, None] * mirrored[:, None]
     left, right = _overshoot(x_of_column, x_of_row, width)
     top, bottom = _overshoot(y_of_column, y_of_row, height)
     x_of_column, y_of_column = (v[:, None, :].to(torch.int32).to(device) for v in (x_of_column, y_of_column))

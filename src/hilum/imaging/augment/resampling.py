@@ -87,10 +87,10 @@ def weighted_rows(images: Tensor, picks: Tensor, weights: Tensor) -> Tensor:
 
 def taps(axis: Axis, filter: Filter) -> tuple[Tensor, Tensor]:
     """Which pixels make each pixel that comes out, and their weights: (N, L, K) int32 and float32, on the CPU."""
-    number, is_there = axis.numbers()
-    low, high = axis.low.view(-1, 1, 1), axis.high.view(-1, 1, 1)
-    scale = ((axis.high - axis.low).to(torch.float64) / axis.scaled).view(-1, 1, 1)
-    number = number.unsqueeze(2)  # (N, L, 1)
+    # Here taps come first, (K, N, L): PyTorch's inner loops are then as long as a row, not as a few taps.
+    number, is_there = axis.numbers()  # (N, L)
+    low, high = axis.low[:, None], axis.high[:, None]
+    scale = ((axis.high - axis.low).to(torch.float64) / axis.scaled)[:, None]
     if filter == "triangle":
         picks, weights = _triangle(number, low, high, scale)
     elif filter == "linear":
@@ -98,11 +98,11 @@ def taps(axis: Axis, filter: Filter) -> tuple[Tensor, Tensor]:
     else:
         picks, weights = _area(number, low, scale)
     picks, weights = picks.to(torch.int32), weights.to(torch.float32)
-    if not (axis.reaches_outside or filter == "area" or not is_there.all()):
-        return picks, weights
-    # A padded box reaches over pixels that do not exist: they are zeros, and count in the mean.
-    exists = (picks >= 0) & (picks < axis.extent.view(-1, 1, 1)) & is_there.unsqueeze(2)
-    return picks * exists, weights * exists
+    if axis.reaches_outside or filter == "area" or not is_there.all():
+        # A padded box reaches over pixels that do not exist: they are zeros, and count in the mean.
+        exists = (picks >= 0) & (picks < axis.extent[:, None]) & is_there
+        picks, weights = picks * exists, weights * exists
+    return picks.permute(1, 2, 0).contiguous(), weights.permute(1, 2, 0).contiguous()
 
 
 def _triangle(number: Tensor, low: Tensor, high: Tensor, scale: Tensor) -> tuple[Tensor, Tensor]:
@@ -111,24 +111,27 @@ def _triangle(number: Tensor, low: Tensor, high: Tensor, scale: Tensor) -> tuple
     center = low + (number + 0.5) * scale
     begin = torch.maximum((center - support + 0.5).floor().to(torch.int64), low)
     end = torch.minimum((center + support + 0.5).floor().to(torch.int64), high)
-    picks = begin + torch.arange(int((end - begin).max()))
+    picks = begin + _count(int((end - begin).max()))
     weights = ((picks + (0.5 - center)) / support).abs_().neg_().add_(1).clamp_(min=0).mul_(picks < end)
-    return torch.minimum(picks, high - 1), weights.div_(weights.sum(2, keepdim=True).clamp_(min=1e-12))
+    return torch.minimum(picks, high - 1), weights.div_(weights.sum(0).clamp_(min=1e-12))
 
 
 def _linear(number: Tensor, low: Tensor, high: Tensor, scale: Tensor) -> tuple[Tensor, Tensor]:
     position = ((number + 0.5) * scale - 0.5).clamp(min=0) + low
     begin = torch.minimum(position.floor().to(torch.int64), high - 1)
     share = torch.where(begin < high - 1, position - begin, torch.zeros_like(position))
-    picks = torch.minimum(begin + torch.arange(2), high - 1)
-    return picks, torch.cat([1 - share, share], 2)
+    return torch.minimum(begin + _count(2), high - 1), torch.stack([1 - share, share])
 
 
 def _area(number: Tensor, low: Tensor, scale: Tensor) -> tuple[Tensor, Tensor]:
     begin, end = number * scale, (number + 1) * scale
-    picks = begin.floor().to(torch.int64) + torch.arange(int(scale.max().ceil()) + 1)
+    picks = begin.floor().to(torch.int64) + _count(int(scale.max().ceil()) + 1)
     covered = (torch.minimum(end, picks + 1.0) - torch.maximum(begin, picks.to(torch.float64))).clamp(min=0)
     return picks + low, covered / scale
+
+
+def _count(taps_each: int) -> Tensor:
+    return torch.arange(taps_each).view(-1, 1, 1)
 
 
 def parts(count: int, pixels_each: int, device: torch.device) -> Iterator[slice]:
