@@ -43,8 +43,8 @@ def film(height: int, width: int, seed: int = 0) -> np.ndarray:
 FILMS = [film(*shape, seed) for seed, shape in enumerate(SHAPES)]
 
 
-def longs(*values: int) -> torch.Tensor:
-    return torch.tensor(values)
+def longs(*values: int) -> np.ndarray:
+    return np.array(values)
 
 
 def pictures_of(draft: Draft) -> list[np.ndarray]:
@@ -73,8 +73,8 @@ def test_boxes_of_different_sizes_are_resized_as_pillow_crops_and_resizes_them(s
     boxes = [(3, 5, 44, 30), (0, 0, 40, 64), (20, 1, 9, 60), (32, 0, 1, 20)]  # top, left, height, width
     draft = Draft(Pictures.stack(FILMS))
     draft.window(*(longs(*column) for column in zip(*boxes, strict=True)))
-    draft.resize(torch.full((4,), size[0]), torch.full((4,), size[1]), "triangle")
-    draft.mirror(torch.tensor([False, True, False, True]))
+    draft.resize(np.full(4, size[0]), np.full(4, size[1]), "triangle")
+    draft.mirror(np.array([False, True, False, True]))
     for number, (ours, (top, left, height, width)) in enumerate(zip(pictures_of(draft), boxes, strict=True)):
         cropped = Image.fromarray(FILMS[number]).crop((left, top, left + width, top + height))
         theirs = np.asarray(cropped.resize((size[1], size[0]), BILINEAR))
@@ -115,7 +115,7 @@ def test_center_crop_is_torchvisions_with_smaller_pictures_padded(side_px: int) 
 @pytest.mark.parametrize("angle", [0.0, 3.7, -10.0, 45.0, 171.0])
 def test_rotation_picks_the_pixels_that_torchvision_picks(angle: float) -> None:
     draft = Draft(Pictures.stack(FILMS))
-    angles = torch.full((4,), angle, dtype=torch.float64)
+    angles = np.full(4, angle)
     draft.turn(rotation(angles, draft.heights, draft.widths))
     for ours, picture in zip(pictures_of(draft), FILMS, strict=True):
         assert furthest(ours, TF.rotate(Image.fromarray(picture), angle)) == 0
@@ -126,7 +126,7 @@ def test_rotation_picks_the_pixels_that_torchvision_picks(angle: float) -> None:
 )
 def test_affine_picks_the_pixels_that_torchvision_picks(angle: float, right: int, down: int, scale: float) -> None:
     draft = Draft(Pictures.stack(FILMS))
-    values = (torch.full((4,), v, dtype=torch.float64) for v in (angle, right, down, scale))
+    values = (np.full(4, float(v)) for v in (angle, right, down, scale))
     draft.turn(affine(*values, draft.heights, draft.widths))
     for ours, picture in zip(pictures_of(draft), FILMS, strict=True):
         theirs = TF.affine(Image.fromarray(picture), angle, [right, down], scale, [0.0, 0.0])
@@ -135,9 +135,9 @@ def test_affine_picks_the_pixels_that_torchvision_picks(angle: float, right: int
 
 def test_crop_and_flip_after_a_rotation_are_those_of_the_rotated_picture() -> None:
     draft = Draft(Pictures.stack(FILMS))
-    draft.turn(rotation(torch.full((4,), 8.0, dtype=torch.float64), draft.heights, draft.widths))
+    draft.turn(rotation(np.full(4, 8.0), draft.heights, draft.widths))
     draft.window(longs(1, 2, 3, 4), longs(4, 3, 2, 1), longs(20, 20, 25, 20), longs(15, 18, 18, 18))
-    draft.mirror(torch.tensor([True, False, True, False]))
+    draft.mirror(np.array([True, False, True, False]))
     boxes = [(1, 4, 20, 15), (2, 3, 20, 18), (3, 2, 25, 18), (4, 1, 20, 18)]
     for number, (ours, (top, left, height, width)) in enumerate(zip(pictures_of(draft), boxes, strict=True)):
         theirs = np.asarray(TF.rotate(Image.fromarray(FILMS[number]), 8.0))[top : top + height, left : left + width]
@@ -182,25 +182,25 @@ def test_collected_moves_come_to_the_same_as_moves_made_at_once(moves: list[tupl
     resizes = sum(move[0] == "resize" for move in moves)
     for one, other in zip(pictures_of(collected), pictures_of(at_once), strict=True):
         assert furthest(one, other) <= resizes
-    assert torch.equal(collected.mirrored, at_once.mirrored)
+    assert np.array_equal(collected.mirrored, at_once.mirrored)
 
 
 def make(draft: Draft, kind: str, *how: float) -> None:
     """One move of both pictures; the second moves a little differently."""
     heights, widths = draft.heights, draft.widths
     if kind == "crop":
-        new = [(lengths * how[2]).long().clamp(min=1) for lengths in (heights, widths)]
-        starts = [((old - n) * share).long() for old, n, share in zip((heights, widths), new, how, strict=False)]
+        new = [np.maximum((lengths * how[2]).astype(int), 1) for lengths in (heights, widths)]
+        starts = [((old - n) * share).astype(int) for old, n, share in zip((heights, widths), new, how, strict=False)]
         draft.window(*starts, *new)
     elif kind == "pad":
-        more = torch.tensor(how[0]) + longs(0, 1), torch.tensor(how[1]) + longs(1, 0)
+        more = how[0] + longs(0, 1), how[1] + longs(1, 0)
         draft.window(-more[0], -more[1], heights + 2 * more[0], widths + more[1])
     elif kind == "mirror":
-        draft.mirror(torch.tensor([True, False]))
+        draft.mirror(np.array([True, False]))
     elif kind == "resize":
         draft.resize(longs(int(how[0]), int(how[1])), longs(int(how[1]), int(how[0]) + 3), "triangle")
     else:
-        draft.turn(rotation(torch.tensor([how[0], -how[0]], dtype=torch.float64), heights, widths))
+        draft.turn(rotation(np.array([how[0], -how[0]], float), heights, widths))
 
 
 def test_a_picture_comes_out_the_same_whatever_else_is_in_the_batch() -> None:

@@ -22,7 +22,7 @@ FILMS = [
     for seed, shape in enumerate(((40, 31), (25, 44), (44, 44)))
 ]
 PICTURES = Pictures.stack(FILMS)
-SIZES = (PICTURES.sizes[:, 0], PICTURES.sizes[:, 1])
+SIZES = tuple(PICTURES.sizes.numpy().T)
 
 
 def each(pixels: torch.Tensor) -> list[np.ndarray]:
@@ -33,9 +33,9 @@ def each(pixels: torch.Tensor) -> list[np.ndarray]:
 
 
 def test_jitter_by_given_factors_is_torchvisions_in_both_orders() -> None:
-    brightness, contrast = torch.tensor([1.37, 0.6, 0.9]), torch.tensor([0.62, 1.4, 1.0])
+    brightness, contrast = np.array([1.37, 0.6, 0.9]), np.array([0.62, 1.4, 1.0])
     for brightness_first in (True, False):
-        ours = jittered(PICTURES.pixels, brightness, contrast, torch.full((3,), brightness_first), *SIZES)
+        ours = jittered(PICTURES.pixels, brightness, contrast, np.full(3, brightness_first), *SIZES)
         for number, levels in enumerate(each(ours)):
             image = Image.fromarray(FILMS[number])
             changes = [(TF.adjust_brightness, float(brightness[number])), (TF.adjust_contrast, float(contrast[number]))]
@@ -45,14 +45,14 @@ def test_jitter_by_given_factors_is_torchvisions_in_both_orders() -> None:
 
 
 def test_the_order_of_brightness_and_contrast_can_be_seen() -> None:
-    factors = torch.tensor([1.4] * 3), torch.tensor([0.6] * 3)
-    one, other = (jittered(PICTURES.pixels, *factors, torch.full((3,), flag), *SIZES) for flag in (True, False))
+    factors = np.full(3, 1.4), np.full(3, 0.6)
+    one, other = (jittered(PICTURES.pixels, *factors, np.full(3, flag), *SIZES) for flag in (True, False))
     assert not torch.equal(one, other)
 
 
 @pytest.mark.parametrize("sigma", [(0.13, 0.57, 0.93), (1.31, 1.97, 2.9)])  # no width whose sums end on exact halves
 def test_blur_of_given_widths_is_pillows(sigma: tuple[float, ...]) -> None:
-    ours = pillow_blur(PICTURES.pixels, torch.tensor(sigma, dtype=torch.float64), *SIZES)
+    ours = pillow_blur(PICTURES.pixels, np.array(sigma), *SIZES)
     for levels, picture, width in zip(each(ours), FILMS, sigma, strict=True):
         theirs = np.asarray(Image.fromarray(picture).filter(ImageFilter.GaussianBlur(width))).astype(int)
         assert np.abs(levels - theirs).max() <= 1
@@ -61,7 +61,7 @@ def test_blur_of_given_widths_is_pillows(sigma: tuple[float, ...]) -> None:
 
 @pytest.mark.parametrize("sigma", [(0.1, 0.5, 0.9), (1.3, 2.0, 3.0)])
 def test_blur_in_torchvisions_flavor_is_its_own(sigma: tuple[float, ...]) -> None:
-    ours = torchvision_blur(PICTURES.pixels, torch.tensor(sigma, dtype=torch.float64), *SIZES, kernel_px=9)
+    ours = torchvision_blur(PICTURES.pixels, np.array(sigma), *SIZES, kernel_px=9)
     for levels, picture, width in zip(each(ours), FILMS, sigma, strict=True):
         theirs = TF.gaussian_blur(torch.from_numpy(picture)[None], [9, 9], [width, width])[0].numpy().astype(int)
         assert np.abs(levels - theirs).max() <= 1
@@ -120,9 +120,9 @@ def test_equalization_is_opencvs_on_gray_and_within_a_level_on_three_channels(go
 
 def test_a_jittered_picture_is_the_same_on_a_larger_canvas() -> None:
     alone = Pictures.stack([FILMS[0]])
-    small = jittered(alone.pixels, torch.tensor([1.0]), torch.tensor([1.3]), torch.tensor([True]), *alone.sizes.T)
+    small = jittered(alone.pixels, np.array([1.0]), np.array([1.3]), np.array([True]), *alone.sizes.numpy().T)
     wide = Pictures.stack([FILMS[0]], canvas_px=300)
-    large = jittered(wide.pixels, torch.tensor([1.0]), torch.tensor([1.3]), torch.tensor([True]), *wide.sizes.T)
+    large = jittered(wide.pixels, np.array([1.0]), np.array([1.3]), np.array([True]), *wide.sizes.numpy().T)
     assert torch.equal(small, large[:, :40, :40])
     assert not large[:, 40:].any()
 

@@ -59,13 +59,13 @@ def augment_with_flips(
     draft = Draft(pictures)
     for step in plan:
         step.apply(draft, side_px, generator)
-    wrong = ((draft.heights != side_px) | (draft.widths != side_px)).nonzero()
+    wrong = ((draft.heights != side_px) | (draft.widths != side_px)).nonzero()[0]
     if len(wrong):
-        number = int(wrong[0, 0])
+        number = wrong[0]
         last = type(plan[-1]).__name__ if plan else "nothing"
         raise UsageError(
-            f"augment: after the plan (its last step: {last}) picture {number} is {int(draft.heights[number])}x"
-            f"{int(draft.widths[number])} px; expected {side_px}x{side_px}. End the plan's geometry with "
+            f"augment: after the plan (its last step: {last}) picture {number} is {draft.heights[number]}x"
+            f"{draft.widths[number]} px; expected {side_px}x{side_px}. End the plan's geometry with "
             "RandomResizedCrop, RandomCrop, CenterCrop or Squash."
         )
-    return draft.pixels()[:, :side_px, :side_px].contiguous(), draft.mirrored
+    return draft.pixels()[:, :side_px, :side_px].contiguous(), torch.from_numpy(draft.mirrored)

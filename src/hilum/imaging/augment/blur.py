@@ -5,11 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from hilum.imaging.augment.draft import Draft
-from hilum.imaging.augment.resampling import parts, to_bytes, weighted_rows
+from hilum.imaging.augment.resampling import parts, taps_last, to_bytes, weighted_rows
 from hilum.imaging.augment.step import Step, occurs, uniform
 
 _BOXES = 3  # Pillow's Gaussian is three box blurs
@@ -40,7 +41,7 @@ class GaussianBlur(Step):
 
     def apply(self, draft: Draft, side_px: int, generator: torch.Generator) -> None:
         sigma = uniform(len(draft), *self.sigma, generator)
-        chosen = occurs(len(draft), self.p, generator).nonzero().squeeze(1)
+        chosen = occurs(len(draft), self.p, generator).nonzero()[0]
         if not len(chosen):
             return
         some, heights, widths = draft.some(chosen), draft.heights[chosen], draft.widths[chosen]
@@ -51,35 +52,43 @@ class GaussianBlur(Step):
         draft.replace_some(chosen, blurred)
 
 
-def pillow_blur(pixels: Tensor, sigma: Tensor, heights: Tensor, widths: Tensor) -> Tensor:
+def pillow_blur(pixels: Tensor, sigma: np.ndarray, heights: np.ndarray, widths: np.ndarray) -> Tensor:
     """Pictures as `PIL.ImageFilter.GaussianBlur(sigma)` blurs them (BoxBlur.c), each with its own width.
 
     Args:
         pixels: (N, H, W) uint8, zero outside the pictures.
-        sigma: (N,) float64 above zero, on the CPU.
+        sigma: (N,) float64 above zero.
         heights: (N,) int64.
         widths: (N,) int64.
     """
     variance = sigma**2 / _BOXES
-    whole = (((12 * variance + 1).sqrt() - 1) / 2).floor()  # radius of the largest box that is not too wide
+    whole = np.floor((np.sqrt(12 * variance + 1) - 1) / 2)  # radius of the largest box that is not too wide
     share = (2 * whole + 1) * (whole * (whole + 1) - 3 * variance) / (6 * (variance - (whole + 1) ** 2))
     reach = int(whole.max()) + 1
-    offsets = torch.arange(-reach, reach + 1)
-    kernel = (whole[:, None] + 1 + share[:, None] - offsets.abs()).clamp(0, 1)  # 1 within, `share` at both ends
-    kernel = kernel / kernel.sum(1, keepdim=True)
+    offsets = np.arange(-reach, reach + 1)
+    kernel = np.clip((whole + 1 + share)[:, None] - np.abs(offsets), 0, 1)  # 1 within, `share` at both ends
+    kernel = kernel / kernel.sum(1, keepdims=True)
     return _along_both(pixels, kernel, offsets, heights, widths, turns=_BOXES, mirrors=False)
 
 
-def torchvision_blur(pixels: Tensor, sigma: Tensor, heights: Tensor, widths: Tensor, kernel_px: int) -> Tensor:
+def torchvision_blur(
+    pixels: Tensor, sigma: np.ndarray, heights: np.ndarray, widths: np.ndarray, kernel_px: int
+) -> Tensor:
     """Pictures as torchvision's `gaussian_blur(kernel_px, sigma)` blurs them; arguments as of `pillow_blur`."""
-    offsets = torch.arange(kernel_px) - kernel_px // 2
-    kernel = (-0.5 * (offsets / sigma[:, None]) ** 2).exp()
-    kernel = kernel / kernel.sum(1, keepdim=True)
+    offsets = np.arange(kernel_px) - kernel_px // 2
+    kernel = np.exp(-0.5 * (offsets / sigma[:, None]) ** 2)
+    kernel = kernel / kernel.sum(1, keepdims=True)
     return _along_both(pixels, kernel, offsets, heights, widths, turns=1, mirrors=True)
 
 
 def _along_both(
-    pixels: Tensor, kernel: Tensor, offsets: Tensor, heights: Tensor, widths: Tensor, turns: int, mirrors: bool
+    pixels: Tensor,
+    kernel: np.ndarray,
+    offsets: np.ndarray,
+    heights: np.ndarray,
+    widths: np.ndarray,
+    turns: int,
+    mirrors: bool,
 ) -> Tensor:
     """Convolve with a kernel (N, K) along the width and then the height, `turns` times each."""
     rows, row_weights = _neighbors(pixels.shape[1], kernel, offsets, heights, mirrors)
@@ -103,14 +112,13 @@ def _convolve(images: Tensor, picks: Tensor, weights: Tensor, turns: int) -> Ten
     return images
 
 
-def _neighbors(length: int, kernel: Tensor, offsets: Tensor, sizes: Tensor, mirrors: bool) -> tuple[Tensor, Tensor]:
+def _neighbors(
+    length: int, kernel: np.ndarray, offsets: np.ndarray, sizes: np.ndarray, mirrors: bool
+) -> tuple[Tensor, Tensor]:
     """Rows that each row is made of, and their weights: (N, length, K) int32 and float32."""
-    # Taps come first in between, as in `taps`: (K, N, length).
-    places = torch.arange(length, dtype=torch.int32) + offsets.to(torch.int32).view(-1, 1, 1)  # (K, 1, length)
-    last = (sizes - 1).to(torch.int32)[:, None]
+    places = np.arange(length) + offsets[:, None, None]  # (K, 1, length), as in `taps`
+    last = (sizes - 1)[:, None]
     if mirrors:
-        places = (last - (last - places.abs()).abs()).clamp(min=0)
-    places = torch.minimum(places.clamp(min=0), last)
-    is_there = torch.arange(length) <= last
-    weights = kernel.T.to(torch.float32).unsqueeze(2) * is_there
-    return places.permute(1, 2, 0).contiguous(), weights.permute(1, 2, 0).contiguous()
+        places = np.maximum(last - np.abs(last - np.abs(places)), 0)
+    is_there = np.arange(length) <= last
+    return taps_last(np.minimum(np.maximum(places, 0), last), kernel.T[:, :, None] * is_there)

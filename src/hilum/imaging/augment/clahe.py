@@ -40,7 +40,7 @@ class Clahe(Step):
 
     def apply(self, draft: Draft, side_px: int, generator: torch.Generator) -> None:
         clip = uniform(len(draft), *self.clip, generator)
-        chosen = occurs(len(draft), self.p, generator).nonzero().squeeze(1)
+        chosen = occurs(len(draft), self.p, generator).nonzero()[0]
         if not len(chosen):
             return
         if draft.is_ragged:
@@ -49,12 +49,13 @@ class Clahe(Step):
             )
         pixels = draft.pixels()
         height, width = int(draft.heights[0]), int(draft.widths[0])
-        some = pixels.index_select(0, chosen.to(pixels.device))[:, :height, :width]
+        some = draft.some(chosen)[:, :height, :width]
+        limits = torch.from_numpy(clip[chosen])
         if self.lightness:
             to_lightness, to_gray = (table.to(pixels.device) for table in lightness_tables())
-            equal = looked_up(equalized(looked_up(some, to_lightness), clip[chosen], self.grid), to_gray)
+            equal = looked_up(equalized(looked_up(some, to_lightness), limits, self.grid), to_gray)
         else:
-            equal = equalized(some, clip[chosen], self.grid)
+            equal = equalized(some, limits, self.grid)
         draft.replace_some(chosen, F.pad(equal, (0, pixels.shape[2] - width, 0, pixels.shape[1] - height)))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -15,29 +16,29 @@ class Draft:
     """Pictures whose crops, resizes and flips are collected, and done together once the pixels are needed.
 
     Attributes:
-        mirrored: (N,) bool, on the CPU: pictures that are mirrored by now.
+        mirrored: (N,) bool: pictures that are mirrored by now.
     """
 
     def __init__(self, pictures: Pictures) -> None:
-        sizes = pictures.sizes.cpu()
-        self._pixels = pictures.pixels
-        self._rows, self._columns = Axis.whole(sizes[:, 0]), Axis.whole(sizes[:, 1])
+        heights, widths = np.ascontiguousarray(pictures.sizes.cpu().numpy().T)
+        self._pixels = pictures.pixels[:, : heights.max(), : widths.max()]
+        self._rows, self._columns = Axis.whole(heights), Axis.whole(widths)
         self._filter: Filter = "triangle"
-        self._matrix: Tensor | None = None  # (N, 6): a rotation that comes before the axes
-        self._turned_mirrored: Tensor | None = None  # (N,) bool: pictures mirrored before it
-        self.mirrored = torch.zeros(len(pictures), dtype=torch.bool)
+        self._matrix: np.ndarray | None = None  # (N, 6): a rotation that comes before the axes
+        self._turned_mirrored: np.ndarray | None = None  # (N,) bool: pictures mirrored before it
+        self.mirrored = np.zeros(len(pictures), bool)
 
     def __len__(self) -> int:
         return len(self._pixels)
 
     @property
-    def heights(self) -> Tensor:
-        """(N,) int64, on the CPU, after all that is pending."""
+    def heights(self) -> np.ndarray:
+        """(N,) int64, after all that is pending."""
         return self._rows.length
 
     @property
-    def widths(self) -> Tensor:
-        """(N,) int64, on the CPU, after all that is pending."""
+    def widths(self) -> np.ndarray:
+        """(N,) int64, after all that is pending."""
         return self._columns.length
 
     @property
@@ -45,7 +46,7 @@ class Draft:
         """Whether the pictures differ in size."""
         return any(bool((lengths != lengths[0]).any()) for lengths in (self.heights, self.widths))
 
-    def window(self, top: Tensor, left: Tensor, height: Tensor, width: Tensor) -> None:
+    def window(self, top: np.ndarray, left: np.ndarray, height: np.ndarray, width: np.ndarray) -> None:
         """Keep a window of each picture; where it reaches outside, zeros come in. All (N,) int64."""
         outside = any(
             bool(((start < 0) | (start + length > axis.length)).any())
@@ -55,24 +56,24 @@ class Draft:
             self._settle()
         self._rows, self._columns = self._rows.windowed(top, height), self._columns.windowed(left, width)
 
-    def mirror(self, chosen: Tensor) -> None:
+    def mirror(self, chosen: np.ndarray) -> None:
         """Exchange left and right of the chosen pictures, (N,) bool."""
         self._columns = self._columns.mirrored(chosen)
         self.mirrored = self.mirrored ^ chosen
 
-    def resize(self, height: Tensor, width: Tensor, filter: Filter) -> None:
+    def resize(self, height: np.ndarray, width: np.ndarray, filter: Filter) -> None:
         """Bring each picture to a size, (N,) int64 each."""
         if self._matrix is not None or self._rows.is_scaled or self._columns.is_scaled:
             self._settle()
         self._rows, self._columns, self._filter = self._rows.resized(height), self._columns.resized(width), filter
 
-    def turn(self, matrix: Tensor) -> None:
+    def turn(self, matrix: np.ndarray) -> None:
         """Turn each picture by an affine matrix (N, 6), see `nearest.turn`."""
         rows, columns = self._rows, self._columns
         if (
             self._matrix is None and rows.is_untouched and columns.is_untouched
         ):  # at most mirrored: that needs no own pass
-            self._turned_mirrored = columns.step < 0
+            self._turned_mirrored = columns.step < 0 if columns.is_mirrored else None
             self._columns = Axis.whole(columns.length)
         else:
             self._settle()
@@ -83,28 +84,25 @@ class Draft:
         self._settle()
         return self._pixels
 
-    def some(self, chosen: Tensor) -> Tensor:
-        """`pixels()` of the chosen pictures, (n,) int64 on the CPU."""
+    def some(self, chosen: np.ndarray) -> Tensor:
+        """`pixels()` of the chosen pictures, (n,) int64."""
         pixels = self.pixels()
-        return pixels if len(chosen) == len(self) else pixels.index_select(0, chosen.to(pixels.device))
+        return pixels if len(chosen) == len(self) else _rows_of(pixels, chosen)
 
-    def replace_some(self, chosen: Tensor, pixels: Tensor) -> None:
+    def replace_some(self, chosen: np.ndarray, pixels: Tensor) -> None:
         """Set other pixels of some pictures, after `pixels()`.
 
         Args:
-            chosen: (n,) int64, numbers of the pictures, on the CPU.
+            chosen: (n,) int64, numbers of the pictures, in ascending order.
             pixels: (n, H, W) uint8.
         """
         if len(chosen) == len(self):
             self.replace(pixels)
             return
-        rest = torch.ones(len(self), dtype=torch.bool)
-        rest[chosen] = False
-        others = rest.nonzero().squeeze(1)
-        order = torch.cat([others, chosen]).argsort().to(pixels.device)
-        # Whole pictures are copied twice: on CPUs that is faster than writing them in between.
-        kept = self._pixels.index_select(0, others.to(pixels.device))
-        self._pixels = torch.cat([kept, pixels]).index_select(0, order)
+        order = np.arange(len(self))
+        order[chosen] = len(self) + np.arange(len(chosen))
+        # Whole pictures are copied twice: on CPUs that is faster than writing in between.
+        self._pixels = _rows_of(torch.cat([self._pixels, pixels]), order)
 
     def replace(self, pixels: Tensor) -> None:
         """Set other pixels of the same shape, after `pixels()`."""
@@ -114,33 +112,32 @@ class Draft:
 
     def _settle(self) -> None:
         rows, columns = self._rows, self._columns
+        stays_put = rows.is_untouched and columns.is_untouched
+        fills = rows.fills(self._pixels.shape[1]) and columns.fills(self._pixels.shape[2])
         if self._matrix is not None:
-            self._turn(self._matrix, self._turned_mirrored, rows, columns)
+            only_turned = stays_put and fills and not columns.is_mirrored
+            self._turn(self._matrix, self._turned_mirrored, only_turned)
         elif rows.is_scaled or columns.is_scaled:
             self._pixels = resample(self._pixels, rows, columns, self._filter)
-        elif rows.is_untouched and columns.is_untouched and _fills(columns, self._pixels.shape[2]):
-            if (columns.step < 0).any():  # mirrored, and nothing else
-                chosen = (columns.step < 0).view(-1, 1, 1).to(self._pixels.device)
+        elif stays_put and fills:
+            if columns.is_mirrored:  # and nothing else
+                chosen = torch.from_numpy(columns.step < 0).view(-1, 1, 1).to(self._pixels.device)
                 self._pixels = torch.where(chosen, self._pixels.flip(2), self._pixels)
-        elif not (rows.is_untouched and columns.is_untouched and bool((columns.step > 0).all())):
+        elif not stays_put or columns.is_mirrored:
             self._pixels = cut(self._pixels, rows, columns)
         self._matrix = self._turned_mirrored = None
         self._rows, self._columns = Axis.whole(rows.length), Axis.whole(columns.length)
 
-    def _turn(self, matrix: Tensor, mirrored: Tensor | None, rows: Axis, columns: Axis) -> None:
-        moves = (matrix != matrix.new_tensor(STILL)).any(1)
-        chosen = (moves if mirrored is None else moves | mirrored).nonzero().squeeze(1)
-        stays_put = all(
-            axis.is_untouched and bool((axis.step > 0).all()) and _fills(axis, length)
-            for axis, length in zip((rows, columns), self._pixels.shape[1:], strict=True)
-        )
-        if len(chosen) == len(self) or not stays_put:
+    def _turn(self, matrix: np.ndarray, mirrored: np.ndarray | None, only_turned: bool) -> None:
+        rows, columns = self._rows, self._columns
+        changes = (matrix != STILL).any(1)
+        chosen = (changes if mirrored is None else changes | mirrored).nonzero()[0]
+        if len(chosen) == len(self) or not only_turned:
             self._pixels = turn(self._pixels, matrix, rows, columns, mirrored)
         elif len(chosen):
-            some = self._pixels.index_select(0, chosen.to(self._pixels.device))
-            mirrored = None if mirrored is None else mirrored[chosen]
+            some, mirrored = _rows_of(self._pixels, chosen), None if mirrored is None else mirrored[chosen]
             self.replace_some(chosen, turn(some, matrix[chosen], rows.of(chosen), columns.of(chosen), mirrored))
 
 
-def _fills(axis: Axis, length: int) -> bool:
-    return bool((axis.length == length).all())
+def _rows_of(pixels: Tensor, chosen: np.ndarray) -> Tensor:
+    return pixels.index_select(0, torch.from_numpy(chosen).to(pixels.device))

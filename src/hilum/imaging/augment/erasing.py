@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 
 from hilum.imaging.augment.boxes import draw_sizes, first_of
@@ -38,10 +39,10 @@ class RandomErasing(Step):
         wide, tall = draw_sizes(heights, widths, self.scale, self.ratio, generator)
         found, height, width = first_of((tall < heights[:, None]) & (wide < widths[:, None]), tall, wide)
         chosen = occurs(len(draft), self.p, generator) & found
-        spare = torch.stack([heights - height, widths - width], 1).clamp(min=0)
-        top, left = whole_below(spare + 1, generator).unbind(1)
+        spare = np.maximum(np.stack([heights - height, widths - width], 1), 0)
+        top, left = whole_below(spare + 1, generator).T
         pixels = draft.pixels().clone()
-        for number in chosen.nonzero().squeeze(1).tolist():
+        for number in chosen.nonzero()[0].tolist():
             y, x, h, w = (int(of[number]) for of in (top, left, height, width))
             pixels[number, y : y + h, x : x + w] = self.level
         draft.replace(pixels)

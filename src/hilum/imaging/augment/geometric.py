@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
 import torch
-from torch import Tensor
 
 from hilum.errors import UsageError
 from hilum.imaging.augment.boxes import random_boxes
@@ -27,7 +27,7 @@ class ResizeShorter(Step):
         self._need(self.filter in FILTERS, "filter", f"one of {', '.join(FILTERS)}")
 
     def apply(self, draft: Draft, side_px: int, generator: torch.Generator) -> None:
-        shorter = torch.minimum(draft.heights, draft.widths)
+        shorter = np.minimum(draft.heights, draft.widths)
         draft.resize(_scaled(draft.heights, self.px, shorter), _scaled(draft.widths, self.px, shorter), self.filter)
 
 
@@ -43,7 +43,7 @@ class ResizeLonger(Step):
         self._need(self.filter in FILTERS, "filter", f"one of {', '.join(FILTERS)}")
 
     def apply(self, draft: Draft, side_px: int, generator: torch.Generator) -> None:
-        longer = torch.maximum(draft.heights, draft.widths)
+        longer = np.maximum(draft.heights, draft.widths)
         draft.resize(_scaled(draft.heights, self.px, longer), _scaled(draft.widths, self.px, longer), self.filter)
 
 
@@ -57,7 +57,7 @@ class Squash(Step):
         self._need(self.filter in FILTERS, "filter", f"one of {', '.join(FILTERS)}")
 
     def apply(self, draft: Draft, side_px: int, generator: torch.Generator) -> None:
-        side = torch.full_like(draft.heights, side_px)
+        side = np.full_like(draft.heights, side_px)
         draft.resize(side, side, self.filter)
 
 
@@ -82,7 +82,7 @@ class RandomResizedCrop(Step):
 
     def apply(self, draft: Draft, side_px: int, generator: torch.Generator) -> None:
         draft.window(*random_boxes(draft.heights, draft.widths, self.scale, self.ratio, generator))
-        side = torch.full_like(draft.heights, side_px)
+        side = np.full_like(draft.heights, side_px)
         draft.resize(side, side, self.filter)
 
 
@@ -91,16 +91,16 @@ class RandomCrop(Step):
     """A square of the plan's side at a random place (torchvision's of the same name)."""
 
     def apply(self, draft: Draft, side_px: int, generator: torch.Generator) -> None:
-        spare = torch.stack([draft.heights, draft.widths], 1) - side_px  # (N, 2)
-        small = (spare < 0).any(1).nonzero()
+        spare = np.stack([draft.heights, draft.widths], 1) - side_px  # (N, 2)
+        small = np.flatnonzero((spare < 0).any(1))
         if len(small):
-            number = int(small[0, 0])
+            number = small[0]
             raise UsageError(
-                f"RandomCrop: picture {number} is {int(draft.heights[number])}x{int(draft.widths[number])} px here; expected "
+                f"RandomCrop: picture {number} is {draft.heights[number]}x{draft.widths[number]} px here; expected "
                 f"at least {side_px} each way. Put ResizeShorter({side_px}) or PadToSquare before it."
             )
-        top, left = whole_below(spare + 1, generator).unbind(1)
-        side = torch.full_like(draft.heights, side_px)
+        top, left = whole_below(spare + 1, generator).T
+        side = np.full_like(draft.heights, side_px)
         draft.window(top, left, side, side)
 
 
@@ -121,14 +121,14 @@ class RandomScaledCrop(Step):
         self._need_share()
 
     def apply(self, draft: Draft, side_px: int, generator: torch.Generator) -> None:
-        sizes = torch.stack([draft.heights, draft.widths], 1)  # (N, 2)
+        sizes = np.stack([draft.heights, draft.widths], 1)  # (N, 2)
         factors = uniform(len(draft), *self.scale, generator)
-        boxes = (sizes * factors[:, None]).to(torch.int64).clamp(min=1)
+        boxes = np.maximum((sizes * factors[:, None]).astype(np.int64), 1)
         # The original's `randrange(spare)`: the last place is never drawn. Without spare it fails; here the box is all.
-        starts = whole_below((sizes - boxes).clamp(min=1), generator)
+        starts = whole_below(np.maximum(sizes - boxes, 1), generator)
         chosen = occurs(len(draft), self.p, generator)[:, None]
-        boxes, starts = torch.where(chosen, boxes, sizes), torch.where(chosen, starts, torch.zeros_like(starts))
-        draft.window(*starts.unbind(1), *boxes.unbind(1))
+        boxes, starts = np.where(chosen, boxes, sizes), np.where(chosen, starts, 0)
+        draft.window(*starts.T, *boxes.T)
 
 
 @dataclass(frozen=True)
@@ -136,7 +136,7 @@ class CenterCrop(Step):
     """The middle square of the plan's side; smaller pictures are padded with zeros (torchvision's of the same name)."""
 
     def apply(self, draft: Draft, side_px: int, generator: torch.Generator) -> None:
-        side = torch.full_like(draft.heights, side_px)
+        side = np.full_like(draft.heights, side_px)
         draft.window(_middle(draft.heights, side_px), _middle(draft.widths, side_px), side, side)
 
 
@@ -145,7 +145,7 @@ class PadToSquare(Step):
     """Zeros on both sides of the shorter direction, an odd one after the picture."""
 
     def apply(self, draft: Draft, side_px: int, generator: torch.Generator) -> None:
-        longer = torch.maximum(draft.heights, draft.widths)
+        longer = np.maximum(draft.heights, draft.widths)
         top, left = ((longer - length) // 2 for length in (draft.heights, draft.widths))
         draft.window(-top, -left, longer, longer)
 
@@ -202,27 +202,27 @@ class Affine(Step):
     def apply(self, draft: Draft, side_px: int, generator: torch.Generator) -> None:
         count, heights, widths = len(draft), draft.heights, draft.widths
         angles = uniform(count, -self.degrees, self.degrees, generator)
-        right, down = uniform(count, -1, 1, generator, columns=2).unbind(1)
+        right, down = uniform(count, -1, 1, generator, columns=2).T
         scales = uniform(count, *self.scale, generator)
         chosen = occurs(count, self.p, generator)
         draft.turn(
             affine(
                 angles * chosen,
-                (right * self.translate[0] * widths).round() * chosen,
-                (down * self.translate[1] * heights).round() * chosen,
-                torch.where(chosen, scales, torch.ones_like(scales)),
+                np.rint(right * self.translate[0] * widths) * chosen,
+                np.rint(down * self.translate[1] * heights) * chosen,
+                np.where(chosen, scales, 1.0),
                 heights,
                 widths,
             )
         )
 
 
-def _scaled(length: Tensor, px: int, reference: Tensor) -> Tensor:
-    return (length * px // reference).clamp(min=1)
+def _scaled(length: np.ndarray, px: int, reference: np.ndarray) -> np.ndarray:
+    return np.maximum(length * px // reference, 1)
 
 
-def _middle(length: Tensor, side_px: int) -> Tensor:
+def _middle(length: np.ndarray, side_px: int) -> np.ndarray:
     # torchvision rounds a crop's place (halves to even), and pads the smaller half before the picture.
     spare = length - side_px
-    crop = (spare.clamp(min=0) / 2).round().to(torch.int64)
-    return torch.where(spare >= 0, crop, -((side_px - length) // 2))
+    crop = np.rint(np.maximum(spare, 0) / 2).astype(np.int64)
+    return np.where(spare >= 0, crop, -((side_px - length) // 2))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -44,7 +45,7 @@ class Jitter(Step):
         brightness = uniform(count, max(0.0, 1 - self.brightness), 1 + self.brightness, generator)
         contrast = uniform(count, max(0.0, 1 - self.contrast), 1 + self.contrast, generator)
         brightness_first = occurs(count, 0.5, generator)
-        chosen = occurs(count, self.p, generator).nonzero().squeeze(1)
+        chosen = occurs(count, self.p, generator).nonzero()[0]
         if not len(chosen):
             return
         some = draft.some(chosen)
@@ -54,11 +55,11 @@ class Jitter(Step):
 
 def jittered(
     pixels: Tensor,
-    brightness: Tensor,
-    contrast: Tensor,
-    brightness_first: Tensor,
-    heights: Tensor,
-    widths: Tensor,
+    brightness: np.ndarray,
+    contrast: np.ndarray,
+    brightness_first: np.ndarray,
+    heights: np.ndarray,
+    widths: np.ndarray,
 ) -> Tensor:
     """Pictures with brightness and contrast changed by given factors.
 
@@ -66,7 +67,7 @@ def jittered(
 
     Args:
         pixels: (N, H, W) uint8, zero outside the pictures.
-        brightness: (N,) factors, on the CPU; 1 changes nothing.
+        brightness: (N,) factors; 1 changes nothing.
         contrast: (N,) factors.
         brightness_first: (N,) bool.
         heights: (N,) int64 of the pictures.
@@ -77,15 +78,12 @@ def jittered(
     """
     device = pixels.device
     orders = ((brightness, contrast), (contrast, brightness))  # factors of the first and the second change
-    factors = [
-        torch.where(brightness_first, a, b).to(torch.float32).view(-1, 1, 1).to(device)
-        for a, b in zip(*orders, strict=True)
-    ]
-    is_contrast = [flag.view(-1, 1, 1).to(device) for flag in (~brightness_first, brightness_first)]
-    areas = (heights * widths).view(-1, 1, 1).to(torch.float64).to(device)
-    is_full = int((heights * widths).min()) == pixels[0].numel()
+    factors = [_each(np.where(brightness_first, a, b).astype(np.float32), device) for a, b in orders]
+    is_contrast = [_each(flag, device) for flag in (~brightness_first, brightness_first)]
+    areas = _each((heights * widths).astype(np.float64), device)
+    is_full = (heights * widths).min() == pixels[0].numel()
     rows, columns = (
-        (torch.arange(length) < lengths[:, None]).to(torch.float32).to(device)
+        torch.from_numpy((np.arange(length) < lengths[:, None]).astype(np.float32)).to(device)
         for length, lengths in zip(pixels.shape[1:], (heights, widths), strict=True)
     )
     out = torch.zeros_like(pixels)
@@ -101,6 +99,10 @@ def jittered(
             changed.mul_(rows[part, :high, None]).mul_(columns[part, None, :wide])
         out[part, :high, :wide] = to_bytes(changed)
     return out
+
+
+def _each(values: np.ndarray, device: torch.device) -> Tensor:
+    return torch.from_numpy(values).view(-1, 1, 1).to(device)
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Literal, get_args
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -87,51 +88,58 @@ def weighted_rows(images: Tensor, picks: Tensor, weights: Tensor) -> Tensor:
 
 def taps(axis: Axis, filter: Filter) -> tuple[Tensor, Tensor]:
     """Which pixels make each pixel that comes out, and their weights: (N, L, K) int32 and float32, on the CPU."""
-    # Here taps come first, (K, N, L): PyTorch's inner loops are then as long as a row, not as a few taps.
+    # Here taps come first, (K, N, L): inner loops are then as long as a row, not as a few taps.
     number, is_there = axis.numbers()  # (N, L)
     low, high = axis.low[:, None], axis.high[:, None]
-    scale = ((axis.high - axis.low).to(torch.float64) / axis.scaled)[:, None]
+    scale = ((axis.high - axis.low) / axis.scaled)[:, None]
     if filter == "triangle":
         picks, weights = _triangle(number, low, high, scale)
     elif filter == "linear":
         picks, weights = _linear(number, low, high, scale)
     else:
         picks, weights = _area(number, low, scale)
-    picks, weights = picks.to(torch.int32), weights.to(torch.float32)
     if axis.reaches_outside or filter == "area" or not is_there.all():
         # A padded box reaches over pixels that do not exist: they are zeros, and count in the mean.
         exists = (picks >= 0) & (picks < axis.extent[:, None]) & is_there
         picks, weights = picks * exists, weights * exists
-    return picks.permute(1, 2, 0).contiguous(), weights.permute(1, 2, 0).contiguous()
+    return taps_last(picks, weights)
 
 
-def _triangle(number: Tensor, low: Tensor, high: Tensor, scale: Tensor) -> tuple[Tensor, Tensor]:
+def taps_last(picks: np.ndarray, weights: np.ndarray) -> tuple[Tensor, Tensor]:
+    """(K, N, L) as (N, L, K) int32 and float32."""
+    picks, weights = picks.astype(np.int32), weights.astype(np.float32)
+    return tuple(torch.from_numpy(np.ascontiguousarray(v.transpose(1, 2, 0))) for v in (picks, weights))  # type: ignore[return-value]
+
+
+def _triangle(
+    number: np.ndarray, low: np.ndarray, high: np.ndarray, scale: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
     # Pillow, ImagingResample: center, support and limits of a pixel's filter.
-    support = scale.clamp(min=1)
+    support = np.maximum(scale, 1)
     center = low + (number + 0.5) * scale
-    begin = torch.maximum((center - support + 0.5).floor().to(torch.int64), low)
-    end = torch.minimum((center + support + 0.5).floor().to(torch.int64), high)
+    begin = np.maximum(np.floor(center - support + 0.5), low)
+    end = np.minimum(np.floor(center + support + 0.5), high)
     picks = begin + _count(int((end - begin).max()))
-    weights = ((picks + (0.5 - center)) / support).abs_().neg_().add_(1).clamp_(min=0).mul_(picks < end)
-    return torch.minimum(picks, high - 1), weights.div_(weights.sum(0).clamp_(min=1e-12))
+    weights = np.maximum(1 - np.abs((picks + (0.5 - center)) / support), 0) * (picks < end)
+    return np.minimum(picks, high - 1), weights / np.maximum(weights.sum(0), 1e-12)
 
 
-def _linear(number: Tensor, low: Tensor, high: Tensor, scale: Tensor) -> tuple[Tensor, Tensor]:
-    position = ((number + 0.5) * scale - 0.5).clamp(min=0) + low
-    begin = torch.minimum(position.floor().to(torch.int64), high - 1)
-    share = torch.where(begin < high - 1, position - begin, torch.zeros_like(position))
-    return torch.minimum(begin + _count(2), high - 1), torch.stack([1 - share, share])
+def _linear(number: np.ndarray, low: np.ndarray, high: np.ndarray, scale: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    position = np.maximum((number + 0.5) * scale - 0.5, 0) + low
+    begin = np.minimum(np.floor(position), high - 1)
+    share = np.where(begin < high - 1, position - begin, 0)
+    return np.minimum(begin + _count(2), high - 1), np.stack([1 - share, share])
 
 
-def _area(number: Tensor, low: Tensor, scale: Tensor) -> tuple[Tensor, Tensor]:
+def _area(number: np.ndarray, low: np.ndarray, scale: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     begin, end = number * scale, (number + 1) * scale
-    picks = begin.floor().to(torch.int64) + _count(int(scale.max().ceil()) + 1)
-    covered = (torch.minimum(end, picks + 1.0) - torch.maximum(begin, picks.to(torch.float64))).clamp(min=0)
+    picks = np.floor(begin) + _count(int(np.ceil(scale.max())) + 1)
+    covered = np.maximum(np.minimum(end, picks + 1) - np.maximum(begin, picks), 0)
     return picks + low, covered / scale
 
 
-def _count(taps_each: int) -> Tensor:
-    return torch.arange(taps_each).view(-1, 1, 1)
+def _count(taps_each: int) -> np.ndarray:
+    return np.arange(taps_each)[:, None, None]
 
 
 def parts(count: int, pixels_each: int, device: torch.device) -> Iterator[slice]:

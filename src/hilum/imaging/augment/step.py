@@ -6,8 +6,8 @@ import math
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 
+import numpy as np
 import torch
-from torch import Tensor
 
 from hilum.errors import UsageError
 from hilum.imaging.augment.draft import Draft
@@ -48,17 +48,20 @@ class Step(ABC):
         self._need(fits, field, f"(least, most), {bound}")
 
 
-def uniform(count: int, low: float, high: float, generator: torch.Generator, columns: int = 0) -> Tensor:
+def uniform(count: int, low: float, high: float, generator: torch.Generator, columns: int = 0) -> np.ndarray:
     """Numbers between low and high: (count,) float64, or (count, columns) where columns are asked for."""
-    shape = (count, columns) if columns else (count,)
-    return torch.rand(shape, dtype=torch.float64, generator=generator) * (high - low) + low
+    return _drawn((count, columns) if columns else (count,), generator) * (high - low) + low
 
 
-def whole_below(limits: Tensor, generator: torch.Generator) -> Tensor:
+def whole_below(limits: np.ndarray, generator: torch.Generator) -> np.ndarray:
     """Whole numbers from 0 to just below `limits` (int64, at least 1), all equally probable; of the same shape."""
-    return (torch.rand(limits.shape, dtype=torch.float64, generator=generator) * limits).to(torch.int64)
+    return (_drawn(limits.shape, generator) * limits).astype(np.int64)
 
 
-def occurs(count: int, p: float, generator: torch.Generator) -> Tensor:
+def occurs(count: int, p: float, generator: torch.Generator) -> np.ndarray:
     """Whether something of probability p happens: (count,) bool."""
-    return torch.rand(count, dtype=torch.float64, generator=generator) < p
+    return _drawn((count,), generator) < p
+
+
+def _drawn(shape: tuple[int, ...], generator: torch.Generator) -> np.ndarray:
+    return torch.rand(shape, dtype=torch.float64, generator=generator).numpy()
