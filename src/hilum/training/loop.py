@@ -6,7 +6,7 @@ import json
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -30,7 +30,7 @@ from hilum.training.step import Step, backward
 from hilum.training.stopwatch import Stopwatch
 from hilum.training.validation import Truth, validate
 
-READ_AHEAD = 3
+READ_AHEAD = 4
 
 
 @dataclass(frozen=True)
@@ -86,6 +86,7 @@ def train(
     if compiled:
         method.encode = torch.compile(method.encode)  # type: ignore[method-assign]
     module, optimizer = fabric.setup(Step(method, ranks), optimizer)
+    parameters = list(method.parameters())
     state = load_state(folder / LAST)
     done, best, history = 0, None, []
     if state is not None:
@@ -98,20 +99,20 @@ def train(
     saved_at, started, seen = done, time.perf_counter(), 0
 
     method.train()
-    batches = _prepared(method, _read_ahead(method, examples, plan, done, seed, fabric, watch), seed, fabric, watch)
+    batches = _prepared(method, examples, plan, done, seed, fabric, watch)
     watch.start()
     upcoming = next(batches, None)
     while upcoming is not None:
-        step, batch = upcoming
-        own = _draws(seed, step, fabric)
-        torch.manual_seed(own)  # dropout and the like
+        step, batch, own = upcoming
+        _seed(own, fabric.device)  # dropout and the like
         place = Place(step, plan.steps, plan.steps_per_epoch, [h["val_loss"] for h in history])
         rate = recipe.learning_rate * recipe.rate(place)
         for group in optimizer.param_groups:
             group["lr"] = rate * group["rate"]
         with watch("before step"), torch.no_grad():
             method.before_step(step, plan.steps, ranks)
-        optimizer.zero_grad(set_to_none=True)
+        for parameter in parameters:
+            parameter.grad = None
         losses, rows = backward(module, batch, fabric, watch, recipe.chunk, own)
         upcoming = next(batches, None)  # a GPU is still busy with this step
         loss = float(ranks.mean(losses["loss"]))
@@ -156,25 +157,39 @@ def train(
 
 
 def _prepared(
-    method: Method, batches: Iterator[tuple[int, Batch]], seed: int, fabric: Fabric, watch: Stopwatch
-) -> Iterator[tuple[int, Batch]]:
-    """Batches on the device and augmented; on a GPU beside whatever it does meanwhile."""
-    device = fabric.device
+    method: Method, examples: Mixture, plan: Plan, first: int, seed: int, fabric: Fabric, watch: Stopwatch
+) -> Iterator[tuple[int, Batch, int]]:
+    """Each step, its batch on the device, augmented, and the seed of its draws; a GPU works on one beside the one before."""
+    device, rank, world = fabric.device, fabric.global_rank, fabric.world_size
     beside = torch.cuda.Stream(device) if device.type == "cuda" else None
-    for step, batch in batches:
-        with torch.cuda.stream(beside), torch.no_grad():  # of no stream: nothing happens
-            with watch("to device"):
-                batch = batch.to(device)
-            with watch("augment"):
-                batch = method.augment(batch, torch.Generator().manual_seed(_draws(seed, step, fabric)))
-        if beside is not None:
-            batch.wait_for(beside)
-        yield step, batch
+
+    def read(step: int) -> Batch:
+        picks = plan.picks(step).reshape(world, -1)[rank]
+        return examples.read(method, picks, step_rng(seed, step, rank))
+
+    with ThreadPoolExecutor(1, thread_name_prefix="read-ahead") as reader:
+        ahead = deque(reader.submit(read, step) for step in range(first, min(first + READ_AHEAD, plan.steps)))
+        for step in range(first, plan.steps):
+            with watch("wait for examples"):
+                batch = ahead.popleft().result()
+            own = int(step_rng(seed, step, rank).integers(2**62))
+            with torch.cuda.stream(beside), torch.no_grad():  # of no stream: nothing happens
+                with watch("to device"):
+                    batch = batch.to(device)
+                with watch("augment"):
+                    batch = method.augment(batch, torch.Generator().manual_seed(own))
+            if beside is not None:
+                batch.wait_for(beside)
+            if step + READ_AHEAD < plan.steps:  # not before: the two would wait for each other's Python
+                ahead.append(reader.submit(read, step + READ_AHEAD))
+            yield step, batch, own
 
 
-def _draws(seed: int, step: int, fabric: Fabric) -> int:
-    """The seed of all that is drawn in a step of this process."""
-    return int(step_rng(seed, step, fabric.global_rank).integers(2**62))
+def _seed(seed: int, device: torch.device) -> None:
+    """Of the device's draws: `torch.manual_seed` looks for every kind of device, which takes a millisecond."""
+    torch.default_generator.manual_seed(seed)
+    if device.type == "cuda":
+        torch.cuda.manual_seed(seed)
 
 
 def plan_of(examples: Mixture, recipe: Recipe, seed: int) -> Plan:
@@ -202,25 +217,6 @@ def make_optimizer(method: Method, recipe: Recipe) -> torch.optim.Optimizer:
 
 def _better(new: float, old: float, metric: str) -> bool:
     return new > old if metric == "val_auroc" else new < old
-
-
-def _read_ahead(
-    method: Method, examples: Mixture, plan: Plan, first: int, seed: int, fabric: Fabric, watch: Stopwatch
-) -> Iterator[tuple[int, Batch]]:
-    rank, world = fabric.global_rank, fabric.world_size
-
-    def read(step: int) -> Batch:
-        picks = plan.picks(step).reshape(world, -1)[rank]
-        return examples.read(method, picks, step_rng(seed, step, rank))
-
-    with ThreadPoolExecutor(1, thread_name_prefix="read-ahead") as reader:
-        ahead: deque[Future[Batch]] = deque()
-        for step in range(first, plan.steps):
-            while len(ahead) <= READ_AHEAD and step + len(ahead) < plan.steps:
-                ahead.append(reader.submit(read, step + len(ahead)))
-            with watch("wait for examples"):
-                batch = ahead.popleft().result()
-            yield step, batch
 
 
 def _refuse_uneven(batch_size: int, world: int) -> None:

@@ -60,12 +60,17 @@ def backward(
             losses, rows = module(batch)
         with watch("backward"):
             fabric.backward(losses["loss"])
+            losses, rows = _detached(losses), _detached(rows)  # the graph's memory is given back here
     else:
         with watch("forward"):
             losses, rows, cached, direct = _cache(module, batch, fabric, chunk, seed)
         with watch("backward"):
             _pass_on(module, batch, fabric, chunk, seed, cached, direct)
-    return {k: v.detach() for k, v in losses.items()}, {k: v.detach() for k, v in rows.items()}
+    return _detached(losses), _detached(rows)
+
+
+def _detached(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {k: v.detach() for k, v in tensors.items()}
 
 
 def _cache(
