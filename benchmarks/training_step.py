@@ -3,7 +3,7 @@
     python benchmarks/training_step.py ARCHIVE [--methods a,b] [--epochs 2] [--set KEY=VALUE] [--precision bf16-mixed]
 
 For each method's tiny recipe on an archive (of phantom patients, say): the share of a step that is not the towers', and the
-largest parts of it. The first epoch, in which pictures are read and kept, is included.
+largest parts of it. The first ten steps are left out; the rest of the first epoch, in which pictures are read and kept, is not.
 """
 
 from __future__ import annotations

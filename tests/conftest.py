@@ -12,6 +12,13 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("HILUM_OFFLINE", "1")
 os.environ.setdefault("MPLBACKEND", "Agg")
 
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Hide GPUs from all tests but `pytest -m gpu`: what is compared bit by bit is what a CPU computes."""
+    if config.getoption("markexpr", "") != "gpu":
+        os.environ["CUDA_VISIBLE_DEVICES"] = ""
+
+
 REAL_DATA = Path(os.environ.get("HILUM_REAL_DATA", Path(__file__).parents[2] / "shared" / "data"))
 GOLDEN = Path(__file__).parent / "golden"
 

@@ -39,6 +39,9 @@ def test_what_no_section_tells_of_is_a_part_of_the_steps(monkeypatch: pytest.Mon
         watch.add(section, seconds)
     assert watch.shares() == pytest.approx({"backward": 0.4, "forward": 0.3, "elsewhere": 0.2, "augment": 0.1})
     assert watch.overhead() == pytest.approx(0.3)
+    monkeypatch.undo()
+    watch.start()
+    assert watch.shares() == {}
 
 
 def test_a_section_that_fails_is_timed_too() -> None:

@@ -31,6 +31,7 @@ from hilum.training.stopwatch import Stopwatch
 from hilum.training.validation import Truth, validate
 
 READ_AHEAD = 4
+WARM_UP = 10  # steps that a profile leaves out: libraries choose their ways, and memory is taken
 
 
 @dataclass(frozen=True)
@@ -146,6 +147,8 @@ def train(
                     save_state(folder / LAST, {**kept, "step": step, "best": best, "history": history})
             saved_at = step
         watch.lap()
+        if profiled and step - done == WARM_UP and plan.steps - step > WARM_UP:
+            watch.start()
         if on_step is not None and fabric.global_rank == 0:
             elapsed = time.perf_counter() - started
             left = elapsed / (step - done) * (plan.steps - step)

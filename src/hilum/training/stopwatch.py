@@ -49,8 +49,10 @@ class Stopwatch:
         self.seconds[section] = self.seconds.get(section, 0.0) + seconds
 
     def start(self) -> None:
-        """The steps begin."""
-        self._started = time.perf_counter()
+        """The steps begin: what was told before is forgotten."""
+        self._read(wait=True)
+        self.seconds.clear()
+        self.steps, self._started = 0.0, time.perf_counter()
 
     def lap(self) -> None:
         """A step is done: the time since the last, or since the start, is a step's."""

@@ -10,6 +10,7 @@ import torch
 
 from hilum.archive import Archive
 from hilum.methods.method import Method
+from hilum.models.preprocess import Preprocessing
 from hilum.models.zero_shot import finding_vectors, load_prompts, pair_scores
 from hilum.training.mixture import Mixture
 
@@ -33,10 +34,10 @@ class Truth:
     said_by: str
     _squares: np.ndarray | None = field(default=None, repr=False)
 
-    def squares(self, method: Method) -> np.ndarray:
-        """The images as the method's model sees them, made once: (N, canvas, canvas) uint8."""
+    def squares(self, preprocess: Preprocessing) -> np.ndarray:
+        """The images as the model sees them, made once: (N, canvas, canvas) uint8."""
         if self._squares is None:
-            self._squares = method.model({}).preprocess.squares(self.archive.pixels(self.rows))
+            self._squares = preprocess.squares(self.archive.pixels(self.rows))
         return self._squares
 
 
@@ -101,7 +102,7 @@ def _zero_shot_auroc(method: Method, truth: Truth, device: torch.device) -> floa
     from sklearn.metrics import roc_auc_score
 
     model = method.model({}, device)
-    squares = truth.squares(method)
+    squares = truth.squares(model.preprocess)
     images = np.concatenate([model.embed_squares(squares[i : i + 64]) for i in range(0, len(squares), 64)])
     images /= np.linalg.norm(images, axis=1, keepdims=True)
     scores = pair_scores(images, *finding_vectors(model, truth.findings, load_prompts()))
