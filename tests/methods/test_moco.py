@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from hilum.errors import RecipeError
 from hilum.methods.moco import (
     EMPTY,
+    Follower,
     Queue,
     check_queue,
     contrast,
@@ -19,7 +20,6 @@ from hilum.methods.moco import (
     encode_shuffled,
     first_among,
     first_is_right,
-    follow,
 )
 
 
@@ -55,7 +55,7 @@ def test_the_follower_moves_by_its_momentum_and_keeps_its_own_batch_statistics()
         return made
 
     key, query = net(1.0), net(3.0)
-    follow(key, query, 0.75)
+    Follower(key, query).follow(0.75)
     assert all(torch.allclose(p, torch.full_like(p, 1.5)) for p in key.parameters())
     assert key[1].running_mean.tolist() == [1.0, 1.0]
     assert all((p == 3).all() for p in query.parameters())

@@ -74,16 +74,23 @@ class Queue(nn.Module):
         self.filled.copy_((self.filled + len(keys)).clamp(max=self.slots))
 
 
-@torch.no_grad()
-def follow(key: nn.Module, query: nn.Module, momentum: float) -> None:
+class Follower:
     """key <- momentum * key + (1 - momentum) * query, parameters only: each keeps its own batch statistics.
 
     Args:
         key: changed in place.
         query: of the same architecture.
-        momentum: in [0, 1]; 1 leaves `key` as it is.
     """
-    torch._foreach_lerp_(list(key.parameters()), list(query.parameters()), 1 - momentum)
+
+    def __init__(self, key: nn.Module, query: nn.Module) -> None:
+        # Looked up once: to walk through a ResNet-50's modules takes longer than to move its weights on a GPU.
+        self._keys: list[Tensor] = list(key.parameters())
+        self._queries: list[Tensor] = list(query.parameters())
+
+    @torch.no_grad()
+    def follow(self, momentum: float) -> None:
+        """Move by a step; a momentum of 1 leaves the key as it is."""
+        torch._foreach_lerp_(self._keys, self._queries, 1 - momentum)
 
 
 @torch.no_grad()

@@ -21,7 +21,16 @@ from torch import Tensor
 from hilum.imaging.augment import Pictures, ResizeShorter, augment, plan
 from hilum.methods.batch import Batch
 from hilum.methods.method import Examples, Method, Share, spread
-from hilum.methods.moco import Queue, check_queue, contrast, drawn, encode_shuffled, first_among, first_is_right, follow
+from hilum.methods.moco import (
+    Follower,
+    Queue,
+    check_queue,
+    contrast,
+    drawn,
+    encode_shuffled,
+    first_among,
+    first_is_right,
+)
 from hilum.methods.pictures import PictureReader, plain_squares
 from hilum.methods.ranks import ALONE, Ranks
 from hilum.methods.recipe import Recipe
@@ -170,6 +179,7 @@ class MomentumContrast(Method[R, E, B]):
         self.query = ImageEncoder(_architecture(recipe, tower))
         load_pretrained(self.query.image_tower, recipe.init)
         self.key = copy.deepcopy(self.query).requires_grad_(False)
+        self._follower = Follower(self.key, self.query)
         self.queue = Queue(recipe.dim, recipe.queue, self.facts)
         self._plan = plan(
             recipe.name if recipe.augmentation == "chexpert" else recipe.augmentation, side_px=recipe.side_px
@@ -221,7 +231,7 @@ class MomentumContrast(Method[R, E, B]):
     def before_step(self, step: int, steps: int, ranks: Ranks = ALONE) -> None:
         """The key encoder follows the query encoder as the last step left it."""
         self._step = step
-        follow(self.key, self.query, self.recipe.key_momentum)
+        self._follower.follow(self.recipe.key_momentum)
 
     def after_losses(self, batch: B, rows: dict[str, Tensor], ranks: Ranks = ALONE) -> None:
         """The keys of all processes go into the queue."""

@@ -20,7 +20,7 @@ from torch import Tensor
 from hilum.imaging.augment import Jitter, Pictures, Plan, RandomResizedCrop, Step, augment, plan
 from hilum.methods.joint_contrast import joint_contrast
 from hilum.methods.method import Method, Share
-from hilum.methods.moco import Queue, check_queue, drawn, encode_shuffled, first_among, follow
+from hilum.methods.moco import Follower, Queue, check_queue, drawn, encode_shuffled, first_among
 from hilum.methods.moco_cxr import Radiographs, Views
 from hilum.methods.pictures import plain_squares
 from hilum.methods.ranks import ALONE, Ranks
@@ -136,6 +136,7 @@ class S2MTS2Method(Method[S2MTS2, Radiographs, Views]):
         self.query = ImageEncoder(_architecture(recipe, tower))
         load_pretrained(self.query.image_tower, recipe.init)
         self.key = copy.deepcopy(self.query).requires_grad_(False)
+        self._follower = Follower(self.key, self.query)
         self.queue = Queue(recipe.dim, recipe.queue)
         self.spread_weight = recipe.spread_weight(0, 1)
         self._plan = _plan(recipe)
@@ -188,7 +189,7 @@ class S2MTS2Method(Method[S2MTS2, Radiographs, Views]):
     def before_step(self, step: int, steps: int, ranks: Ranks = ALONE) -> None:
         """The key encoder follows the query encoder as the last step left it; the spread counts more from epoch to epoch."""
         self._step, self.spread_weight = step, self.recipe.spread_weight(step, steps)
-        follow(self.key, self.query, self.recipe.key_momentum)
+        self._follower.follow(self.recipe.key_momentum)
 
     def after_losses(self, batch: Views, rows: dict[str, Tensor], ranks: Ranks = ALONE) -> None:
         """The means of the keys, of all processes, go into the queue."""

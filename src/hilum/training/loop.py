@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections import deque
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,21 +14,20 @@ import torch
 from lightning.fabric import Fabric
 
 from hilum.errors import TrainingError
-from hilum.methods.batch import Batch
 from hilum.methods.lookahead import Lookahead
 from hilum.methods.method import Method
 from hilum.methods.recipe import Recipe
 from hilum.methods.schedule import Place
+from hilum.training.batches import Batches
 from hilum.training.checkpoints import BEST, LAST, load_state, save_state
 from hilum.training.journal import Journal
 from hilum.training.mixture import Mixture
-from hilum.training.plan import Plan, step_rng
+from hilum.training.plan import Plan
 from hilum.training.processes import first_does, ranks_of
 from hilum.training.step import Step, backward
 from hilum.training.stopwatch import Stopwatch
 from hilum.training.validation import Truth, validate
 
-READ_AHEAD = 4
 WARM_UP = 10  # steps that a profile leaves out: libraries choose their ways, and memory is taken
 
 
@@ -97,95 +94,65 @@ def train(
     journal = Journal(folder, done) if fabric.global_rank == 0 else None
     watch = Stopwatch(fabric.device, exact=profiled)
     metric = "val_auroc" if truth is not None else "val_loss"
-    saved_at, started, seen = done, time.perf_counter(), 0
+    saved_at, started = done, time.perf_counter()
 
     method.train()
-    batches = _prepared(method, examples, plan, done, seed, fabric, watch)
-    watch.start()
-    upcoming = next(batches, None)
-    while upcoming is not None:
-        step, batch, own = upcoming
-        _seed(own, fabric.device)  # dropout and the like
-        place = Place(step, plan.steps, plan.steps_per_epoch, [h["val_loss"] for h in history])
-        rate = recipe.learning_rate * recipe.rate(place)
-        for group in optimizer.param_groups:
-            group["lr"] = rate * group["rate"]
-        with watch("before step"), torch.no_grad():
-            method.before_step(step, plan.steps, ranks)
-        for parameter in parameters:
-            parameter.grad = None
-        losses, rows = backward(module, batch, fabric, watch, recipe.chunk, own)
-        upcoming = next(batches, None)  # a GPU is still busy with this step
-        loss = float(ranks.mean(losses["loss"]))
-        if not np.isfinite(loss):
-            _refuse_not_finite(folder, step, loss, examples.ids_at(plan.picks(step)))
-        with watch("optimizer"):
-            if recipe.clip_norm is not None:
-                fabric.clip_gradients(module, optimizer, max_norm=recipe.clip_norm)
-            optimizer.step()
-        with watch("after losses"), torch.no_grad():
-            method.after_losses(batch, rows, ranks)
-        step, seen = step + 1, seen + plan.batch_size
-        measured = None
-        if validation is not None and (step % recipe.validate_every == 0 or step == plan.steps):
-            with watch("validate"):
-                measured = first_does(
-                    fabric, lambda: validate(method, validation, truth, fabric.device, recipe.batch_size)
-                )
-            history.append({"step": step, **measured})
-            if best is None or _better(measured[metric], best[metric], metric):
-                best = {"step": step, **measured}
-                if fabric.global_rank == 0:
-                    save_state(folder / BEST, {"method": method.state_dict(), "step": step})
-        with watch("journal"):
-            if journal is not None:
-                journal.write(step, {k: float(v) for k, v in losses.items()}, rate, measured)
-        if step - saved_at >= save_every or step == plan.steps:
-            with watch("save"):
-                if fabric.global_rank == 0:
-                    kept = {"method": method.state_dict(), "optimizer": optimizer.state_dict()}
-                    save_state(folder / LAST, {**kept, "step": step, "best": best, "history": history})
-            saved_at = step
-        watch.lap()
-        if profiled and step - done == WARM_UP and plan.steps - step > WARM_UP:
-            watch.start()
-        if on_step is not None and fabric.global_rank == 0:
-            elapsed = time.perf_counter() - started
-            left = elapsed / (step - done) * (plan.steps - step)
-            waited = watch.seconds.get("wait for examples", 0.0) / elapsed
-            on_step(Progress(step, plan.steps, loss, seen / elapsed, left, waited, measured))
+    first = done
+    with Batches(method, examples, plan, first, seed, fabric, watch) as batches:
+        watch.start()
+        for step in range(first, plan.steps):
+            batch, own = batches.next()
+            _seed(own, fabric.device)  # dropout and the like
+            place = Place(step, plan.steps, plan.steps_per_epoch, [h["val_loss"] for h in history])
+            rate = recipe.learning_rate * recipe.rate(place)
+            for group in optimizer.param_groups:
+                group["lr"] = rate * group["rate"]
+            with watch("before step"), torch.no_grad():
+                method.before_step(step, plan.steps, ranks)
+            for parameter in parameters:
+                parameter.grad = None
+            losses, rows = backward(module, batch, fabric, watch, recipe.chunk, own, batches.begin)
+            loss = float(ranks.mean(losses["loss"]))
+            if not np.isfinite(loss):
+                _refuse_not_finite(folder, step, loss, examples.ids_at(plan.picks(step)))
+            with watch("optimizer"):
+                if recipe.clip_norm is not None:
+                    fabric.clip_gradients(module, optimizer, max_norm=recipe.clip_norm)
+                optimizer.step()
+            with watch("after losses"), torch.no_grad():
+                method.after_losses(batch, rows, ranks)
+            done, measured = step + 1, None
+            if validation is not None and (done % recipe.validate_every == 0 or done == plan.steps):
+                with watch("validate"):
+                    measured = first_does(
+                        fabric, lambda: validate(method, validation, truth, fabric.device, recipe.batch_size)
+                    )
+                history.append({"step": done, **measured})
+                if best is None or _better(measured[metric], best[metric], metric):
+                    best = {"step": done, **measured}
+                    if fabric.global_rank == 0:
+                        save_state(folder / BEST, {"method": method.state_dict(), "step": done})
+            with watch("journal"):
+                if journal is not None:
+                    journal.write(done, {k: float(v) for k, v in losses.items()}, rate, measured)
+            if done - saved_at >= save_every or done == plan.steps:
+                with watch("save"):
+                    if fabric.global_rank == 0:
+                        kept = {"method": method.state_dict(), "optimizer": optimizer.state_dict()}
+                        save_state(folder / LAST, {**kept, "step": done, "best": best, "history": history})
+                saved_at = done
+            watch.lap()
+            if profiled and done - first == WARM_UP and plan.steps - done > WARM_UP:
+                watch.start()
+            if on_step is not None and fabric.global_rank == 0:
+                elapsed = time.perf_counter() - started
+                left = elapsed / (done - first) * (plan.steps - done)
+                waited = watch.seconds.get("wait for examples", 0.0) / elapsed
+                seen = (done - first) * plan.batch_size
+                on_step(Progress(done, plan.steps, loss, seen / elapsed, left, waited, measured))
     if journal is not None:
         journal.close()
     return {"best": best, "history": history, "steps": plan.steps, "stopwatch": watch}
-
-
-def _prepared(
-    method: Method, examples: Mixture, plan: Plan, first: int, seed: int, fabric: Fabric, watch: Stopwatch
-) -> Iterator[tuple[int, Batch, int]]:
-    """Each step, its batch on the device, augmented, and the seed of its draws; a GPU works on one beside the one before."""
-    device, rank, world = fabric.device, fabric.global_rank, fabric.world_size
-    beside = torch.cuda.Stream(device) if device.type == "cuda" else None
-
-    def read(step: int) -> Batch:
-        picks = plan.picks(step).reshape(world, -1)[rank]
-        return examples.read(method, picks, step_rng(seed, step, rank))
-
-    with ThreadPoolExecutor(1, thread_name_prefix="read-ahead") as reader:
-        ahead = deque(reader.submit(read, step) for step in range(first, min(first + READ_AHEAD, plan.steps)))
-        for step in range(first, plan.steps):
-            with watch("wait for examples"):
-                batch = ahead.popleft().result()
-            own = int(step_rng(seed, step, rank).integers(2**62))
-            with torch.cuda.stream(beside), torch.no_grad():  # of no stream: nothing happens
-                with watch("to device"):
-                    batch = batch.to(device)
-                with watch("augment"):
-                    batch = method.augment(batch, torch.Generator().manual_seed(own))
-            if beside is not None:
-                batch.wait_for(beside)
-            if step + READ_AHEAD < plan.steps:  # not before: the two would wait for each other's Python
-                ahead.append(reader.submit(read, step + READ_AHEAD))
-            yield step, batch, own
 
 
 def _seed(seed: int, device: torch.device) -> None:

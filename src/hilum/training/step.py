@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -41,6 +41,7 @@ def backward(
     watch: Stopwatch,
     chunk: int | None = None,
     seed: int = 0,
+    meanwhile: Callable[[], None] | None = None,
 ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
     """Fill the gradients of a batch's loss.
 
@@ -51,6 +52,7 @@ def backward(
         watch: told the time of `forward` and `backward`.
         chunk: most examples encoded at once; None: all.
         seed: of dropout in the parts.
+        meanwhile: called between the two passes, to start what can run beside the backward pass.
 
     Returns:
         the losses, detached, and the rows they were made of, detached.
@@ -58,12 +60,16 @@ def backward(
     if chunk is None or chunk >= len(batch):
         with watch("forward"):
             losses, rows = module(batch)
+        if meanwhile is not None:
+            meanwhile()
         with watch("backward"):
             fabric.backward(losses["loss"])
             losses, rows = _detached(losses), _detached(rows)  # the graph's memory is given back here
     else:
         with watch("forward"):
             losses, rows, cached, direct = _cache(module, batch, fabric, chunk, seed)
+        if meanwhile is not None:
+            meanwhile()
         with watch("backward"):
             _pass_on(module, batch, fabric, chunk, seed, cached, direct)
     return _detached(losses), _detached(rows)
