@@ -12,6 +12,7 @@ import torch
 # What the towers cost; all else is this system's own.
 TOWERS = ("forward", "backward")
 OUTSIDE = ("validate", "save")  # no part of a step
+WAITS = ("wait for examples",)  # of the program, whatever the GPU does
 ELSEWHERE = "elsewhere"
 
 
@@ -33,7 +34,7 @@ class Stopwatch:
     @contextmanager
     def __call__(self, section: str) -> Iterator[None]:
         """Time a section."""
-        began, started = self._event(), time.perf_counter()
+        began, started = (None if section in WAITS else self._event()), time.perf_counter()
         try:
             yield
         finally:

@@ -42,12 +42,12 @@ class Pictures:
                 "height and width of each picture."
             )
         if sizes.device.type == "cpu":  # on an accelerator a look at them would make it wait
-            canvas = torch.tensor(pixels.shape[1:])
-            wrong = ((sizes < 1) | (sizes > canvas)).any(1).nonzero()
+            known, canvas = sizes.numpy(), pixels.shape[1:]
+            wrong = np.flatnonzero(((known < 1) | (known > canvas)).any(1))
             if len(wrong):
-                height, width = sizes[wrong[0, 0]].tolist()
+                height, width = known[wrong[0]]
                 raise UsageError(
-                    f"pictures, number {int(wrong[0, 0])}: its size is {height}x{width} px; "
+                    f"pictures, number {wrong[0]}: its size is {height}x{width} px; "
                     f"expected 1 to {canvas[0]} by 1 to {canvas[1]}, the canvas."
                 )
 
