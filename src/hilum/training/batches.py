@@ -22,7 +22,7 @@ class Batches:
     """Each step's batch, in order; a context, that ends its threads.
 
     Pictures are read ahead by a thread. On a GPU a second thread augments the next batch beside the backward pass, on a stream
-    of its own: launched there, it costs the step nothing. On a CPU, which is as busy then, each batch is augmented when asked for.
+    of its own: Python has nothing to do then. On a CPU, which is busy then, each batch is augmented when asked for.
 
     Args:
         method: reads and augments.
