@@ -143,7 +143,7 @@ class ReportInput:
 
     def _archive(self) -> Iterator[tuple[str, str, float]]:
         from hilum.archive import Archive
-        from hilum.reports.policy import report_text
+        from hilum.reports.policy import study_text
         from hilum.reports.sectioning import CUT_NAMES
 
         archive = Archive.open(self.path)
@@ -153,8 +153,7 @@ class ReportInput:
         for batch in studies.to_batches(max_chunksize=CHUNK):
             for study in batch.to_pylist():
                 number += 1
-                text = report_text({name: study[name] for name in CUT_NAMES}, policy, study["report"])
-                yield study["study_id"], text, number / studies.num_rows
+                yield study["study_id"], study_text(study, policy), number / studies.num_rows
 
 
 def open_input(path: str | Path, text_columns: Sequence[str] = (), id_column: str | None = None) -> ReportInput:
