@@ -14,7 +14,7 @@ from hilum.imaging.augment.axis import Axis
 
 Filter = Literal["triangle", "linear", "area"]
 FILTERS: tuple[str, ...] = get_args(Filter)
-_CPU_PART_PX = 1 << 18  # 2 MB of floats: far above, a CPU's caches and its memory allocator fall behind
+_CPU_PART_PX = 1 << 19  # 2 MB of floats: far above, a CPU's caches and its memory allocator fall behind
 
 
 def resample(pixels: Tensor, rows: Axis, columns: Axis, filter: Filter) -> Tensor:
