@@ -83,7 +83,7 @@ class Follower:
     """
 
     def __init__(self, key: nn.Module, query: nn.Module) -> None:
-        # Looked up once: to walk through a ResNet-50's modules takes longer than to move its weights on a GPU.
+        # Looked up once: a walk through all modules in every step is time that a GPU waits.
         self._keys: list[Tensor] = list(key.parameters())
         self._queries: list[Tensor] = list(query.parameters())
 

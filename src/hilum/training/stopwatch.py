@@ -27,7 +27,7 @@ class Stopwatch:
     def __init__(self, device: torch.device, exact: bool = False) -> None:
         self.seconds: dict[str, float] = {}
         self.steps = 0.0
-        self._started: float | None = None
+        self._started = time.perf_counter()
         self._asks = exact and device.type == "cuda"
         self._events: deque[tuple[str, torch.cuda.Event, torch.cuda.Event]] = deque()
 
@@ -56,9 +56,9 @@ class Stopwatch:
         self.steps, self._started = 0.0, time.perf_counter()
 
     def lap(self) -> None:
-        """A step is done: the time since the last, or since the start, is a step's."""
+        """A step is done: the seconds since the last, or since the start, are a step's."""
         now = time.perf_counter()
-        self.steps += now - (now if self._started is None else self._started)
+        self.steps += now - self._started
         self._started = now
         self._read()
 

@@ -1,6 +1,7 @@
 """What is still to be done along one direction of each picture: crop, resize, mirror, pad, as a few integers.
 
-Geometry is NumPy's: on so few numbers its operations take a quarter of the time of PyTorch's. Pixels are tensors on their device.
+Geometry is NumPy's, whose operations start sooner than PyTorch's: there are many of them, on few numbers. Pixels are tensors on
+their device.
 """
 
 from __future__ import annotations

@@ -25,7 +25,7 @@ class Draft:
         self._rows, self._columns = Axis.whole(heights), Axis.whole(widths)
         self._filter: Filter = "triangle"
         self._matrix: np.ndarray | None = None  # (N, 6): a rotation that comes before the axes
-        self._turned_mirrored: np.ndarray | None = None  # (N,) bool: pictures mirrored before it
+        self._mirrored_before = np.zeros(len(pictures), bool)  # pictures mirrored before it
         self.mirrored = np.zeros(len(pictures), bool)
 
     def __len__(self) -> int:
@@ -69,14 +69,11 @@ class Draft:
 
     def turn(self, matrix: np.ndarray) -> None:
         """Turn each picture by an affine matrix (N, 6), see `nearest.turn`."""
-        rows, columns = self._rows, self._columns
-        if (
-            self._matrix is None and rows.is_untouched and columns.is_untouched
-        ):  # at most mirrored: that needs no own pass
-            self._turned_mirrored = columns.step < 0 if columns.is_mirrored else None
-            self._columns = Axis.whole(columns.length)
-        else:
+        if self._matrix is not None or not (self._rows.is_untouched and self._columns.is_untouched):
             self._settle()
+        # What is left is at most mirrored, which takes no pass of its own.
+        self._mirrored_before = self._columns.step < 0
+        self._columns = Axis.whole(self._columns.length)
         self._matrix = matrix
 
     def pixels(self) -> Tensor:
@@ -116,7 +113,7 @@ class Draft:
         fills = rows.fills(self._pixels.shape[1]) and columns.fills(self._pixels.shape[2])
         if self._matrix is not None:
             only_turned = stays_put and fills and not columns.is_mirrored
-            self._turn(self._matrix, self._turned_mirrored, only_turned)
+            self._turn(self._matrix, self._mirrored_before, only_turned)
         elif rows.is_scaled or columns.is_scaled:
             self._pixels = resample(self._pixels, rows, columns, self._filter)
         elif stays_put and fills:
@@ -125,18 +122,18 @@ class Draft:
                 self._pixels = torch.where(chosen, self._pixels.flip(2), self._pixels)
         elif not stays_put or columns.is_mirrored:
             self._pixels = cut(self._pixels, rows, columns)
-        self._matrix = self._turned_mirrored = None
+        self._matrix = None
         self._rows, self._columns = Axis.whole(rows.length), Axis.whole(columns.length)
 
-    def _turn(self, matrix: np.ndarray, mirrored: np.ndarray | None, only_turned: bool) -> None:
+    def _turn(self, matrix: np.ndarray, mirrored: np.ndarray, only_turned: bool) -> None:
         rows, columns = self._rows, self._columns
-        changes = (matrix != STILL).any(1)
-        chosen = (changes if mirrored is None else changes | mirrored).nonzero()[0]
+        chosen = ((matrix != STILL).any(1) | mirrored).nonzero()[0]
         if len(chosen) == len(self) or not only_turned:
             self._pixels = turn(self._pixels, matrix, rows, columns, mirrored)
         elif len(chosen):
-            some, mirrored = _rows_of(self._pixels, chosen), None if mirrored is None else mirrored[chosen]
-            self.replace_some(chosen, turn(some, matrix[chosen], rows.of(chosen), columns.of(chosen), mirrored))
+            some = _rows_of(self._pixels, chosen)
+            turned = turn(some, matrix[chosen], rows.of(chosen), columns.of(chosen), mirrored[chosen])
+            self.replace_some(chosen, turned)
 
 
 def _rows_of(pixels: Tensor, chosen: np.ndarray) -> Tensor:

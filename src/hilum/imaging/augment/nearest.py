@@ -22,7 +22,7 @@ def cut(pixels: Tensor, rows: Axis, columns: Axis) -> Tensor:
     return out
 
 
-def turn(pixels: Tensor, matrix: np.ndarray, rows: Axis, columns: Axis, mirrored: np.ndarray | None = None) -> Tensor:
+def turn(pixels: Tensor, matrix: np.ndarray, rows: Axis, columns: Axis, mirrored: np.ndarray) -> Tensor:
     """Pictures, some of them mirrored, turned by affine matrices, and then cut.
 
     Pillow's own arithmetic (16.16 fixed point, Geometry.c), so that the same pixels are picked.
@@ -42,7 +42,7 @@ def turn(pixels: Tensor, matrix: np.ndarray, rows: Axis, columns: Axis, mirrored
     (j, row_is_there), (i, column_is_there) = rows.numbers(), columns.numbers()
     x_of_column, x_of_row = _fixed(a) * i + _fixed(c + 0.5 * (a + b)), _fixed(b) * j  # (N, W'), (N, H')
     y_of_column, y_of_row = _fixed(d) * i + _fixed(f + 0.5 * (d + e)), _fixed(e) * j
-    if mirrored is not None:  # width - 1 - (x >> 16) is (65536 width - 1 - x) >> 16
+    if mirrored.any():  # width - 1 - (x >> 16) is (65536 width - 1 - x) >> 16
         sign = np.where(mirrored, -1, 1)[:, None]
         x_of_column, x_of_row = x_of_column * sign, x_of_row * sign
         x_of_row += (columns.extent * 65536 - 1)[:, None] * mirrored[:, None]

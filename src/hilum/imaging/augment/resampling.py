@@ -107,8 +107,11 @@ def taps(axis: Axis, filter: Filter) -> tuple[Tensor, Tensor]:
 
 def taps_last(picks: np.ndarray, weights: np.ndarray) -> tuple[Tensor, Tensor]:
     """(K, N, L) as (N, L, K) int32 and float32."""
-    picks, weights = picks.astype(np.int32), weights.astype(np.float32)
-    return tuple(torch.from_numpy(np.ascontiguousarray(v.transpose(1, 2, 0))) for v in (picks, weights))  # type: ignore[return-value]
+    return _first_axis_last(picks.astype(np.int32)), _first_axis_last(weights.astype(np.float32))
+
+
+def _first_axis_last(values: np.ndarray) -> Tensor:
+    return torch.from_numpy(np.ascontiguousarray(values.transpose(1, 2, 0)))
 
 
 def _triangle(
